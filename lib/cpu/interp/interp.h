@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file interp.h
+ * The interpreter: decoded blocks run by direct calls from handler to handler.
+ *
+ * A handler does its instruction and tail-calls the next one (X86_NEXT); the last instruction of a
+ * block looks up the block it goes to and calls into it (x86_goto, x86_goto_indirect). Control
+ * comes back to run.c only for requests, events, misses and mode changes. In builds without
+ * reliable tail calls (-Dthreaded=false, sanitizers) X86_DISPATCH returns the next instruction and
+ * a loop calls it.
+ *
+ * Blocks are private to a vCPU. A block is entered only while
+ *   - its page's code_version is what it was when the bytes were read, and
+ *   - the mapping it was found through is still current (gen equals c->code_gen[global]).
+ */
+#ifndef LIBVM_CPU_INTERP_INTERP_H
+#define LIBVM_CPU_INTERP_INTERP_H
+
+#include "cpu/vcpu.h"
+#include "cpu/x86/exception.h"
+#include "cpu/x86/flags.h"
+#include "cpu/x86/insn.h"
+#include "cpu/x86/mmu.h"
+
+/** A decoded basic block: straight-line code within one page (or one instruction that straddles
+ * two), keyed by physical address, RIP, CS base and mode. */
+struct x86_block {
+    uint64_t rip;  /**< of the first instruction; insns[k] is at rip + insns[k].off */
+    uint64_t gen;  /**< c->code_gen[global] when the mapping was last checked */
+    uint64_t gpa;
+    uint64_t cs_base;
+    struct vm_page *page;
+    uint32_t version;  /**< page->code_version when decoded */
+    uint32_t mode;
+    uint32_t n;        /**< guest instructions; insns[n] is the fall-through if none branches */
+    uint16_t bytes;
+    uint8_t global;    /**< which code_gen */
+    uint8_t straddles; /**< two pages: page2 and version2 count, never linked */
+    struct vm_page *page2;
+    uint32_t version2;
+    struct x86_block *link[2]; /**< direct successors: not taken or fall-through, taken */
+    struct x86_block *hash_next;
+    struct x86_insn insns[];
+};
+
+/** Function choices of a row: [osz or VEX.L][variant]. */
+enum { X86_V_REG = 0, X86_V_FLAT = 1, X86_V_GEN = 2, X86_V_LOCK = 3 };
+struct x86_bind {
+    x86_fn *fn[4][4];
+    uint8_t by_l;
+    uint8_t stack; /**< shape s: flat form in 64-bit mode */
+};
+extern const struct x86_bind vm__interp_bind[]; /* by row */
+
+#if defined(LIBVM_THREADED)
+#define X86_DISPATCH(c, i) return (i)->fn((c), (i))
+#else
+#define X86_DISPATCH(c, i) return (i)
+#endif
+/** End of an ordinary handler. */
+#define X86_NEXT(c, i) X86_DISPATCH(c, (i) + 1)
+/** Define a handler. */
+#define X86_H(name) const struct x86_insn *vm__h_##name(struct vcpu *c, const struct x86_insn *i)
+
+/** An instruction whose handler leaves the block: st.rip has been set. */
+extern const struct x86_insn vm__interp_leave;
+
+/** Slow parts of the two below: set st.rip and find the block, or return &vm__interp_leave. */
+const struct x86_insn *vm__interp_link(struct vcpu *c, unsigned slot, uint64_t rip);
+const struct x86_insn *vm__interp_jump(struct vcpu *c, uint64_t rip);
+
+enum { X86_JC_BITS = 12, X86_JC_SIZE = 1 << X86_JC_BITS };
+/** The interpreter's per-vCPU cache; jump cache by RIP first. */
+struct x86_cache {
+    struct x86_block *jc[X86_JC_SIZE];
+    /* the rest is run.c's and block.c's */
+    struct x86_block **hash;
+    uint32_t hash_mask;
+    uint32_t n_blocks;
+    uint8_t *arena, *arena_end, *arena_at;
+    uint64_t flushes, decoded;
+};
+
+static inline unsigned x86_jc_hash(uint64_t rip)
+{
+    return (unsigned)((rip ^ rip >> X86_JC_BITS) & (X86_JC_SIZE - 1));
+}
+
+/** May the block be entered now? */
+static inline bool x86_block_ok(const struct vcpu *c, const struct x86_block *b)
+{
+    return b->gen == c->code_gen[b->global] &&
+           b->version == atomic_load_explicit(&b->page->code_version, memory_order_relaxed) &&
+           atomic_load_explicit(&c->req, memory_order_relaxed) == 0 &&
+           c->insns_left >= (int64_t)b->n;
+}
+
+static inline const struct x86_insn *x86_enter(struct vcpu *c, const struct x86_block *b)
+{
+    c->blk = b;
+    c->insns_left -= b->n;
+    return b->insns;
+}
+
+/** Continue at a RIP known when the block was decoded. @p slot 0: fall-through, 1: taken. */
+static inline const struct x86_insn *x86_goto(struct vcpu *c, unsigned slot, uint64_t rip)
+{
+    const struct x86_block *b = c->blk->link[slot];
+    if (x86_likely(b != NULL && x86_block_ok(c, b)))
+        return x86_enter(c, b);
+    return vm__interp_link(c, slot, rip);
+}
+
+/** Continue at a computed RIP (returns, indirect jumps), already checked. */
+static inline const struct x86_insn *x86_goto_indirect(struct vcpu *c, uint64_t rip)
+{
+    const struct x86_block *b = c->cache->jc[x86_jc_hash(rip)];
+    if (x86_likely(b != NULL && b->rip == rip && b->mode == c->mode && x86_block_ok(c, b)))
+        return x86_enter(c, b);
+    return vm__interp_jump(c, rip);
+}
+
+/** RIP of the running block's instruction @p i, and of the one after it. */
+static inline uint64_t x86_rip(const struct vcpu *c, const struct x86_insn *i)
+{
+    return c->blk->rip + i->off;
+}
+static inline uint64_t x86_next_rip(const struct vcpu *c, const struct x86_insn *i)
+{
+    uint64_t rip = c->blk->rip + i->off + i->len;
+    return x86_is64(c) ? rip : (uint32_t)rip;
+}
+
+/** End a block after an instruction that may have changed mode, mappings or interruptibility:
+ * st.rip is set to the next instruction, run.c looks at everything again. Handlers that set
+ * st.rip themselves return &vm__interp_leave through X86_LEAVE instead. */
+#define X86_END(c, i)                                                                              \
+    do {                                                                                           \
+        vm__x86_leave_after(c, i);                                                                 \
+        X86_DISPATCH(c, &vm__interp_leave);                                                        \
+    } while (0)
+#define X86_LEAVE(c) X86_DISPATCH(c, &vm__interp_leave)
+
+/* ---- width vocabulary, for the macros that write one handler per width ---- */
+
+#define X86_S8  int8_t
+#define X86_S16 int16_t
+#define X86_S32 int32_t
+#define X86_S64 int64_t
+#define X86_U8  uint8_t
+#define X86_U16 uint16_t
+#define X86_U32 uint32_t
+#define X86_U64 uint64_t
+
+static inline uint8_t x86_get_8(struct vcpu *c, uint8_t off) { return *x86_r8(c, off); }
+static inline uint16_t x86_get_16(struct vcpu *c, uint8_t off) { return *x86_r16(c, off); }
+static inline uint32_t x86_get_32(struct vcpu *c, uint8_t off) { return x86_get32(c, off); }
+static inline uint64_t x86_get_64(struct vcpu *c, uint8_t off) { return *x86_r64(c, off); }
+static inline void x86_set_8(struct vcpu *c, uint8_t off, uint8_t v) { *x86_r8(c, off) = v; }
+static inline void x86_set_16(struct vcpu *c, uint8_t off, uint16_t v) { *x86_r16(c, off) = v; }
+static inline void x86_set_32(struct vcpu *c, uint8_t off, uint32_t v) { x86_set32(c, off, v); }
+static inline void x86_set_64(struct vcpu *c, uint8_t off, uint64_t v) { *x86_r64(c, off) = v; }
+
+/** Memory operand at run-time width: for handlers not worth a function per width. */
+static inline uint64_t x86_ld(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned osz)
+{
+    switch (osz) {
+    case 0: return x86_ld8(c, i, lin);
+    case 1: return x86_ld16(c, i, lin);
+    case 2: return x86_ld32(c, i, lin);
+    default: return x86_ld64(c, i, lin);
+    }
+}
+static inline void x86_st(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned osz,
+                          uint64_t v)
+{
+    switch (osz) {
+    case 0: x86_st8(c, i, lin, (uint8_t)v); break;
+    case 1: x86_st16(c, i, lin, (uint16_t)v); break;
+    case 2: x86_st32(c, i, lin, (uint32_t)v); break;
+    default: x86_st64(c, i, lin, v); break;
+    }
+}
+static inline uint64_t x86_get(struct vcpu *c, uint8_t off, unsigned osz)
+{
+    switch (osz) {
+    case 0: return *x86_r8(c, off);
+    case 1: return *x86_r16(c, off);
+    case 2: return x86_get32(c, off);
+    default: return *x86_r64(c, off);
+    }
+}
+static inline void x86_set(struct vcpu *c, uint8_t off, unsigned osz, uint64_t v)
+{
+    switch (osz) {
+    case 0: *x86_r8(c, off) = (uint8_t)v; break;
+    case 1: *x86_r16(c, off) = (uint16_t)v; break;
+    case 2: x86_set32(c, off, (uint32_t)v); break;
+    default: *x86_r64(c, off) = v; break;
+    }
+}
+
+/* ---- stack ---- */
+
+/** Stack pointer masked to the stack address size; and its update. */
+static inline unsigned x86_stack_size(const struct vcpu *c) /* log2 of bytes: 1, 2, 3 */
+{
+    return (c->mode & X86_MODE_STACK) >> X86_MODE_STACK_SHIFT;
+}
+static inline uint64_t x86_sp(struct vcpu *c)
+{
+    return x86_get(c, X86_RSP * 8, x86_stack_size(c));
+}
+static inline void x86_set_sp(struct vcpu *c, uint64_t sp)
+{
+    unsigned s = x86_stack_size(c);
+    if (s == 1)
+        c->st.gpr[X86_RSP] = (c->st.gpr[X86_RSP] & ~UINT64_C(0xffff)) | (sp & 0xffff);
+    else
+        c->st.gpr[X86_RSP] = s == 2 ? (uint32_t)sp : sp;
+}
+/** Push of 1 << osz bytes in any mode: check, store, then move SP. */
+void vm__x86_push(struct vcpu *c, const struct x86_insn *i, unsigned osz, uint64_t v);
+/** Load from SP + @p skip bytes, SP not moved. */
+uint64_t vm__x86_peek_stack(struct vcpu *c, const struct x86_insn *i, unsigned osz, unsigned skip);
+
+/* ---- vectors ---- */
+
+static inline uint8_t *x86_vec(struct vcpu *c, unsigned n)
+{
+    return c->st.vec[n];
+}
+/** Source operand of @p size bytes at ModRM.rm: the register itself, or c->bounce after a load.
+ * @p align: #GP(0) unless aligned to size. */
+const void *vm__x86_vec_src(struct vcpu *c, const struct x86_insn *i, uint8_t reg, unsigned size,
+                            bool align);
+
+/* ---- calls out ---- */
+
+/** Call before code that may use floating point or belong to the embedder: puts back the host's
+ * MXCSR if the guest's is loaded. Device and memory slow paths do it themselves. */
+void vm__x86_fp_leave(struct vcpu *c);
+
+static inline void x86_callout(struct vcpu *c, const struct x86_insn *i)
+{
+    c->cur = i;
+    if (x86_unlikely(c->fp_live))
+        vm__x86_fp_leave(c);
+}
+
+#endif

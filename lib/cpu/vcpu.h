@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vcpu.h
+ * A processor: the architectural state first, and beside it what makes it fast.
+ *
+ * One page-aligned mapping per vCPU. Translated code reaches every member as %gs:constant, so the
+ * order here is stable within a build and the arrays are inline, not pointed to.
+ */
+#ifndef LIBVM_CPU_VCPU_H
+#define LIBVM_CPU_VCPU_H
+
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "core/clock.h"
+#include "core/cpu.h"
+#include "core/memory.h"
+#include "cpu/engine.h"
+#include "cpu/x86/feature.h"
+#include "cpu/x86/state.h"
+
+struct x86_block;
+struct x86_insn;
+struct x86_cache;
+struct x86_model;
+
+/**
+ * Soft TLB entry. Tags are guest-linear page addresses; a hit is one comparison:
+ * (address ^ tag) <= 4096 - size tells page, rights and page crossing at once.
+ * The invalid tag of entry i is (i ^ 1) << 12: every address that hashes to entry i differs from
+ * it in bit 12, so the difference is at least 4096.
+ */
+struct x86_tlbe {
+    uint64_t rtag;  /**< page address if reads may use host */
+    uint64_t wtag;  /**< page address if writes may: D set, no code on the page, no dirty log */
+    uint8_t *host;  /**< host address of the page */
+    uint64_t delta; /**< host - guest-linear address */
+};
+
+/** Soft TLBs, by privilege of the access; constant displacements keep privilege free. */
+enum {
+    X86_TLB_U,  /**< CPL 3 */
+    X86_TLB_K,  /**< supervisor, SMAP enforced when CR4.SMAP */
+    X86_TLB_KU, /**< supervisor with EFLAGS.AC: user pages allowed despite SMAP */
+    X86_TLB_P,  /**< paging off */
+    X86_TLB_COUNT
+};
+enum { X86_TLB_BITS = 10, X86_TLB_SIZE = 1 << X86_TLB_BITS };
+
+/** Execute side: page of code -> host bytes. */
+struct x86_xtlbe {
+    uint64_t tag;         /**< linear page address | 1 if user; all ones: invalid */
+    const uint8_t *host;
+    struct vm_page *page;
+    uint64_t gpa;         /**< of the page */
+    uint64_t global;      /**< 1: the mapping survives a CR3 load */
+};
+enum { X86_XTLB_SIZE = 256 };
+
+/** Fast view of a segment: base and exclusive ends of what may be accessed without a slow check;
+ * an end of 0 sends every access to the slow path. */
+struct x86_segf {
+    uint64_t base;
+    uint64_t end_r;
+    uint64_t end_w;
+};
+
+/** Mode word: everything decoding and handler choice depend on. Part of a block's key. */
+enum {
+    X86_MODE_CODE = 3u << 0,   /**< log2 of default operand bytes: 1, 2, 3 */
+    X86_MODE_STACK = 3u << 2,  /**< log2 of stack address bytes: 1, 2, 3 */
+    X86_MODE_STACK_SHIFT = 2,
+    X86_MODE_USER = 1u << 4,   /**< CPL is 3 */
+    X86_MODE_REAL = 1u << 5,   /**< real or virtual-8086 mode */
+    X86_MODE_FLAT = 1u << 6,   /**< 32-bit: ES, SS, DS have base 0 and limit 4 GiB */
+    X86_MODE_X87 = 1u << 7,    /**< x87 usable: CR0.EM and TS clear */
+    X86_MODE_SSE = 1u << 8,
+    X86_MODE_AVX = 1u << 9,
+    X86_MODE_MMX = 1u << 10,
+    X86_MODE_SMM = 1u << 11,
+    X86_MODE_STEP = 1u << 12,  /**< TF, armed debug registers or a debugger: one at a time */
+    X86_MODE_CODE16 = 1, X86_MODE_CODE32 = 2, X86_MODE_CODE64 = 3,
+};
+
+enum { X86_BOUNCE = 512 };
+
+/** All processors of a machine. */
+struct x86_cpus {
+    struct vm_machine *m;
+    const struct vm_engine *engine;
+    void *engine_data;
+    const struct x86_model *model;
+    uint64_t have[X86_FEAT_WORDS]; /**< what CPUID shows, fixed when the machine is built */
+    uint64_t tsc_hz;               /**< rate of the guest's TSC */
+    uint32_t n;
+    struct vcpu *cpu[VM_MAX_CPUS];
+    _Atomic uint32_t bus_lock;     /**< split and uncached LOCKed accesses */
+};
+
+struct vcpu {
+    struct x86_state st;
+
+    /* Lazy flags: see cpu/x86/flags.h. */
+    uint64_t cc_x;
+    int64_t cc_res;
+    uint32_t cc_w;
+
+    _Atomic uint32_t req;   /**< VM_CPU_REQ_*, set by any thread, polled between blocks */
+    uint32_t mode;          /**< X86_MODE_* */
+    uint32_t cpl;
+    uint32_t tlb_idx;       /**< X86_TLB_* for data accesses now */
+    uint32_t intr_pending;  /**< an interrupt waits for IF or a shadow: STI must look again */
+    struct x86_tlbe *tlb_cur; /**< tlb[tlb_idx] */
+    struct x86_segf segf[X86_SEG_COUNT];
+
+    const struct x86_block *blk;  /**< block being run */
+    const struct x86_insn *cur;   /**< instruction that is calling out; valid in slow paths */
+    int64_t insns_left;           /**< budget, already reduced by the whole running block */
+    uint64_t insns_limit;         /**< instructions executed = insns_limit - insns_left - (rest of block) */
+    uint64_t code_gen[2];         /**< [global]: bumped when code mappings may have changed */
+    bool fp_live;                 /**< host MXCSR holds the guest's */
+    uint32_t host_mxcsr;
+
+    jmp_buf jmp;                  /**< where a fault unwinds to */
+    struct vm_cpu cpu;            /**< floor 1's view */
+    struct x86_cpus *cpus;
+    struct x86_cache *cache;      /**< interpreter's decoded blocks */
+    void *engine_data;
+    struct vm_timer apic_timer;
+    uint8_t *rmw_host;            /**< read-modify-write in a bounce buffer: see mmu.h */
+    uint64_t dr_hits;             /**< DR6 bits of data breakpoints met by this instruction */
+    uint64_t monitor_gpa;
+
+    uint8_t bounce[X86_BOUNCE] __attribute__((aligned(64)));
+    uint32_t tlb_fill[X86_TLB_COUNT];                  /**< entries in tlb_used */
+    uint16_t tlb_used[X86_TLB_COUNT][X86_TLB_SIZE];    /**< indexes filled since the last flush */
+    uint8_t tlb_global[X86_TLB_COUNT][X86_TLB_SIZE / 8]; /**< by index: the mapping is global */
+    struct { uint64_t base, mask; } tlb_large[16];     /**< large mappings seen: INVLPG flushes all */
+    uint32_t n_tlb_large;                              /**< > 16: any INVLPG flushes everything */
+    struct x86_xtlbe xtlb[X86_XTLB_SIZE];
+    struct x86_tlbe tlb[X86_TLB_COUNT][X86_TLB_SIZE] __attribute__((aligned(4096)));
+};
+
+static inline struct vcpu *vm__vcpu(struct vm_cpu *cpu)
+{
+    return (struct vcpu *)(void *)((char *)cpu - offsetof(struct vcpu, cpu));
+}
+
+static inline bool vm__x86_has(const struct vcpu *c, enum x86_feature f)
+{
+    return vm__x86_have(c->cpus->have, f);
+}
+
+static inline bool x86_is64(const struct vcpu *c)
+{
+    return (c->mode & X86_MODE_CODE) == X86_MODE_CODE64;
+}
+static inline bool x86_is_real(const struct vcpu *c) /* real or virtual-8086 */
+{
+    return c->mode & X86_MODE_REAL;
+}
+static inline bool x86_is_v86(const struct vcpu *c)
+{
+    return (c->st.rflags & X86_VM) != 0;
+}
+static inline bool x86_lma(const struct vcpu *c)
+{
+    return (c->st.msr.efer & X86_EFER_LMA) != 0;
+}
+
+/* vcpu.c: the processor class that floor 1 sees; requests, events and interrupts between
+ * instructions, for every engine that runs in this process. */
+extern const struct vm_cpu_class vm__x86_cpu_class;
+
+/** Recompute mode, cpl, tlb_idx, segf and code_gen after CR0, CR4, EFER, RFLAGS.VM/AC/TF, DR7 or a
+ * segment register changed. Cheap when nothing did. */
+void vm__x86_sync_mode(struct vcpu *c);
+
+enum x86_poll { X86_POLL_RUN = -1 }; /* else an enum vm_cpu_stop */
+/**
+ * Everything that happens between two instructions: requests, pending events and their delivery,
+ * interrupts, activity states. Engines call it before entering a block when `req` is set, an
+ * event is pending or the processor is not active. Faults unwind to c->jmp.
+ * @return X86_POLL_RUN, or the reason to come back from run().
+ */
+int vm__x86_poll(struct vcpu *c, struct vm_exit *exit);
+
+/** Instructions this processor has executed, exact at any call-out. */
+uint64_t vm__x86_insns(struct vcpu *c);
+
+#endif

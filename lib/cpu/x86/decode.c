@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file decode.c
+ * The instruction decoder: bytes to struct x86_insn, driven by the generated tables.
+ *
+ * Spec: [SDM-2A §2] (instruction format), [SDM-2D §A] (opcode maps). Order of prefixes is free;
+ * a REX prefix counts only when it directly precedes the opcode [SDM-2A §2.2.1].
+ */
+#include <string.h>
+
+#include "cpu/x86/insn_table.h"
+
+enum { MAX_LEN = 15, NO_SEG = 0xff, NONE = X86_NONE * 8 };
+
+struct reader {
+    const uint8_t *p, *end, *start;
+    const struct x86_decode_ctx *ctx;
+    struct x86_insn *out;
+    uint8_t rex;      /* low four bits: W R X B */
+    uint8_t seg;      /* override or NO_SEG */
+    uint8_t pp;       /* effective mandatory prefix, X86_PP_* */
+    uint8_t vvvv;     /* VEX, already complemented */
+    uint8_t mod, reg, rm; /* with REX extension applied to reg and rm */
+    bool m64, asz_prefix;
+    int rip_at; /* 1 when the memory operand is RIP-relative */
+};
+
+static inline bool need(const struct reader *r, size_t n)
+{
+    return (size_t)(r->end - r->p) >= n;
+}
+
+/* SIB and displacement of 32- and 64-bit addressing [SDM-2A §2.1.5, tables 2-2, 2-3]. */
+static int address32(struct reader *r)
+{
+    struct x86_insn *o = r->out;
+    uint8_t rm = r->rm & 7, seg = X86_DS;
+    unsigned disp = r->mod == 1 ? 1 : r->mod == 2 ? 4 : 0;
+    uint8_t base = r->rm;
+
+    o->index = NONE;
+    if (rm == 4) {
+        if (!need(r, 1))
+            return X86_DECODE_MORE;
+        uint8_t sib = *r->p++;
+        uint8_t index = (uint8_t)((sib >> 3 & 7) | (r->rex & 2) << 2);
+        o->scale = sib >> 6;
+        base = (uint8_t)((sib & 7) | (r->rex & 1) << 3);
+        if (index != 4)
+            o->index = (uint8_t)(index * 8);
+        rm = sib & 7;
+        if (rm == 5 && r->mod == 0) {
+            disp = 4;
+            base = X86_NONE;
+        }
+    } else if (rm == 5 && r->mod == 0) {
+        disp = 4;
+        base = X86_NONE;
+        r->rip_at = r->m64;
+    }
+    o->base = (uint8_t)(base * 8);
+    if (base == X86_RSP || base == X86_RBP)
+        seg = X86_SS;
+    o->seg = seg;
+    if (disp == 1) {
+        if (!need(r, 1))
+            return X86_DECODE_MORE;
+        o->disp = (int8_t)*r->p++;
+    } else if (disp == 4) {
+        int32_t d;
+        if (!need(r, 4))
+            return X86_DECODE_MORE;
+        memcpy(&d, r->p, 4);
+        r->p += 4;
+        o->disp = d;
+    }
+    return X86_DECODE_OK;
+}
+
+/* 16-bit addressing [SDM-2A §2.1.5, table 2-1]. */
+static int address16(struct reader *r)
+{
+    static const uint8_t bases[8] = { X86_RBX, X86_RBX, X86_RBP, X86_RBP,
+                                      X86_RSI, X86_RDI, X86_RBP, X86_RBX };
+    static const uint8_t indexes[8] = { X86_RSI,  X86_RDI,  X86_RSI,  X86_RDI,
+                                        X86_NONE, X86_NONE, X86_NONE, X86_NONE };
+    struct x86_insn *o = r->out;
+    uint8_t rm = r->rm & 7, base = bases[rm];
+    unsigned disp = r->mod;
+
+    o->index = (uint8_t)(indexes[rm] * 8);
+    if (rm == 6 && r->mod == 0) {
+        base = X86_NONE;
+        disp = 2;
+    }
+    o->base = (uint8_t)(base * 8);
+    o->seg = base == X86_RBP ? X86_SS : X86_DS;
+    if (!need(r, disp))
+        return X86_DECODE_MORE;
+    if (disp == 1) {
+        o->disp = (int8_t)*r->p++;
+    } else if (disp == 2) {
+        int16_t d;
+        memcpy(&d, r->p, 2);
+        r->p += 2;
+        o->disp = d;
+    }
+    return X86_DECODE_OK;
+}
+
+static inline uint16_t find_row(const struct reader *r, unsigned enc, unsigned map, uint8_t opcode,
+                                unsigned pp)
+{
+    const struct x86_opcode *e = &vm__x86_opcodes[enc][map][opcode];
+    unsigned d = e->dims, at = 0;
+
+    if (d & X86_DIM_PP)
+        at = pp;
+    if (d & X86_DIM_MOD3)
+        at = at * 2 + (r->mod == 3);
+    if (d & X86_DIM_REG)
+        at = at * 8 + (r->reg & 7);
+    if (d & X86_DIM_RM)
+        at = at * 8 + (r->rm & 7);
+    if (d & X86_DIM_W)
+        at = at * 2 + (r->rex >> 3 & 1);
+    if (d & X86_DIM_L)
+        at = at * 2 + ((r->out->flags & X86_I_L) != 0);
+    if (d & X86_DIM_M64)
+        at = at * 2 + r->m64;
+    if (d & X86_DIM_REXB)
+        at = at * 2 + (r->rex & 1);
+    return vm__x86_cells[e->base + at];
+}
+
+/* The register number or byte offset an operand stands for. */
+static inline uint8_t operand_reg(const struct reader *r, const struct x86_operand *op,
+                                  uint8_t opcode)
+{
+    uint8_t n;
+
+    switch (op->at) {
+    case X86_AT_RM: n = r->rm; break;
+    case X86_AT_REG: n = r->reg; break;
+    case X86_AT_OPCODE: n = (uint8_t)((opcode & 7) | (r->rex & 1) << 3); break;
+    case X86_AT_VVVV: n = r->vvvv; break;
+    case X86_AT_FIXED: n = op->fixed; break;
+    default: return NONE;
+    }
+    switch (op->cls) {
+    case X86_C_GPR:
+        if (op->size == X86_SZ_B && n >= 4 && n < 8 && !(r->out->flags & X86_I_REX))
+            return (uint8_t)((n - 4) * 8 + 1); /* AH, CH, DH, BH */
+        return (uint8_t)(n * 8);
+    case X86_C_MMX:
+    case X86_C_ST:
+    case X86_C_SEG:
+        return n & 7; /* REX extensions are ignored */
+    default:
+        return n;
+    }
+}
+
+static int read_imm(struct reader *r, unsigned n, uint64_t *v, bool sign)
+{
+    if (!need(r, n))
+        return X86_DECODE_MORE;
+    switch (n) {
+    case 1: *v = sign ? (uint64_t)(int8_t)*r->p : *r->p; break;
+    case 2: {
+        uint16_t x;
+        memcpy(&x, r->p, 2);
+        *v = sign ? (uint64_t)(int16_t)x : x;
+        break;
+    }
+    case 4: {
+        uint32_t x;
+        memcpy(&x, r->p, 4);
+        *v = sign ? (uint64_t)(int32_t)x : x;
+        break;
+    }
+    default: memcpy(v, r->p, 8); break;
+    }
+    r->p += n;
+    return X86_DECODE_OK;
+}
+
+static int immediate(struct reader *r, const struct x86_row *row)
+{
+    struct x86_insn *o = r->out;
+    uint64_t a = 0, b = 0;
+    int st;
+
+    switch (row->imm) {
+    case X86_IMM_8:
+        return read_imm(r, 1, &o->imm, true);
+    case X86_IMM_16:
+        return read_imm(r, 2, &o->imm, false);
+    case X86_IMM_Z:
+        return read_imm(r, o->osz == 1 ? 2 : 4, &o->imm, true);
+    case X86_IMM_V:
+        return read_imm(r, 1u << o->osz, &o->imm, true);
+    case X86_IMM_16_8:
+        if ((st = read_imm(r, 2, &a, false)) != 0 || (st = read_imm(r, 1, &b, false)) != 0)
+            return st;
+        o->imm = a | b << 16;
+        return X86_DECODE_OK;
+    case X86_IMM_FAR:
+        if ((st = read_imm(r, o->osz == 1 ? 2 : 4, &a, false)) != 0 ||
+            (st = read_imm(r, 2, &b, false)) != 0)
+            return st;
+        o->imm = a | b << 32;
+        return X86_DECODE_OK;
+    case X86_IMM_MOFFS:
+        st = read_imm(r, 1u << o->asz, &a, false);
+        o->disp = (int64_t)a;
+        o->base = o->index = NONE;
+        o->seg = X86_DS;
+        o->flags |= X86_I_MEM;
+        return st;
+    default:
+        return X86_DECODE_OK;
+    }
+}
+
+static void operand_size(struct reader *r, const struct x86_row *row)
+{
+    struct x86_insn *o = r->out;
+    bool p66 = o->flags & X86_I_OPSZ, w = r->rex & 8;
+
+    if (row->attr & X86_A_BYTE)
+        o->osz = 0;
+    else if (row->enc == X86_ENC_VEX || (row->attr & X86_A_W64))
+        o->osz = w && r->m64 ? 3 : 2;
+    else if (r->m64)
+        o->osz = (row->attr & X86_A_F64) || w ? 3 : p66 ? 1 : (row->attr & X86_A_D64) ? 3 : 2;
+    else
+        o->osz = (r->ctx->code == 1) == p66 ? 2 : 1;
+}
+
+/* Legacy prefixes and REX. Leaves r->p at the opcode. */
+static int prefixes(struct reader *r)
+{
+    struct x86_insn *o = r->out;
+
+    for (;;) {
+        if (!need(r, 1))
+            return X86_DECODE_MORE;
+        uint8_t b = *r->p;
+        switch (b) {
+        case 0x26: case 0x2e: case 0x36: case 0x3e:
+            /* In 64-bit mode these are null prefixes [SDM-2A §2.2.1.3, SDM-1 §3.4.2.1]. */
+            if (!r->m64)
+                r->seg = b >> 3 & 3;
+            break;
+        case 0x64: r->seg = X86_FS; break;
+        case 0x65: r->seg = X86_GS; break;
+        case 0x66: o->flags |= X86_I_OPSZ; break;
+        case 0x67: r->asz_prefix = true; break;
+        case 0xf0: o->flags |= X86_I_LOCK; break;
+        case 0xf2:
+            o->flags = (uint8_t)((o->flags & ~X86_I_REP) | X86_I_REPNE);
+            r->pp = X86_PP_F2;
+            break;
+        case 0xf3:
+            o->flags = (uint8_t)((o->flags & ~X86_I_REPNE) | X86_I_REP);
+            r->pp = X86_PP_F3;
+            break;
+        default:
+            if ((b & 0xf0) == 0x40 && r->m64) {
+                /* Only the one that directly precedes the opcode counts. */
+                r->rex = b & 0x0f;
+                o->flags |= X86_I_REX;
+                r->p++;
+                if (r->p - r->start > MAX_LEN)
+                    return X86_DECODE_LONG;
+                if (!need(r, 1))
+                    return X86_DECODE_MORE;
+                uint8_t n = *r->p;
+                if ((n & 0xf0) != 0x40 && n != 0x66 && n != 0x67 && n != 0xf0 && n != 0xf2 &&
+                    n != 0xf3 && (n & 0xe7) != 0x26 && n != 0x64 && n != 0x65)
+                    return X86_DECODE_OK;
+                r->rex = 0;
+                o->flags &= (uint8_t)~X86_I_REX;
+                continue;
+            }
+            return X86_DECODE_OK;
+        }
+        r->p++;
+        if (r->p - r->start > MAX_LEN)
+            return X86_DECODE_LONG;
+    }
+}
+
+/* C4/C5 as VEX: true when the byte after it makes it one [SDM-2A §2.3.5]. */
+static bool is_vex(const struct reader *r, uint8_t b)
+{
+    return (b == 0xc5 || b == 0xc4) && (r->m64 || r->p[1] >= 0xc0) && !r->ctx->real;
+}
+
+static int vex_prefix(struct reader *r, unsigned *map)
+{
+    struct x86_insn *o = r->out;
+    bool three = *r->p == 0xc4;
+    uint8_t b1, b2;
+
+    if (!need(r, three ? 3 : 2))
+        return X86_DECODE_MORE;
+    /* A REX, 66, F2, F3 or LOCK before VEX is undefined [SDM-2A §2.3.2]. */
+    if (o->flags & (X86_I_REX | X86_I_OPSZ | X86_I_LOCK | X86_I_REP | X86_I_REPNE))
+        return X86_DECODE_UD;
+    b1 = r->p[1];
+    b2 = three ? r->p[2] : b1;
+    r->rex = (uint8_t)((b1 & 0x80) ? 0 : 4);
+    *map = 1;
+    if (three) {
+        *map = b1 & 0x1f;
+        r->rex |= (uint8_t)(((b1 & 0x40) ? 0 : 2) | ((b1 & 0x20) ? 0 : 1) | ((b2 & 0x80) ? 8 : 0));
+    }
+    if (!r->m64)
+        r->rex &= 8;
+    r->vvvv = (uint8_t)(~b2 >> 3 & 15);
+    if (!r->m64)
+        r->vvvv &= 7;
+    if (b2 & 4)
+        o->flags |= X86_I_L;
+    static const uint8_t pps[4] = { X86_PP_NP, X86_PP_66, X86_PP_F3, X86_PP_F2 };
+    r->pp = pps[b2 & 3];
+    r->p += three ? 3 : 2;
+    return *map >= 1 && *map <= 3 ? X86_DECODE_OK : X86_DECODE_UD;
+}
+
+/* Whatever is wrong with a row that was found. */
+static bool allowed(const struct reader *r, const struct x86_row *row)
+{
+    if (row->feature && !(r->ctx->have[row->feature / 64] >> (row->feature % 64) & 1))
+        return false;
+    if ((row->attr & X86_A_PROT) && r->ctx->real)
+        return false;
+    /* LOCK needs a lockable row with a memory destination [SDM-2A LOCK]; MOV CR8 through LOCK is
+     * an AMD extension that no model here shows. */
+    if ((r->out->flags & X86_I_LOCK) && (!(row->attr & X86_A_LOCK) || r->mod == 3))
+        return false;
+    /* VEX.vvvv must be 1111b when it encodes no operand [SDM-2A §2.3.5.6]. */
+    if (row->enc == X86_ENC_VEX && r->vvvv != 0) {
+        for (unsigned k = 0; k < row->n_ops; k++)
+            if (row->op[k].at == X86_AT_VVVV)
+                return true;
+        return false;
+    }
+    return true;
+}
+
+static inline void set_operands(const struct reader *r, const struct x86_row *row, uint8_t opcode)
+{
+    struct x86_insn *o = r->out;
+
+    if (row->n_ops > 0)
+        o->dst = operand_reg(r, &row->op[0], opcode);
+    if (row->n_ops > 1)
+        o->src = operand_reg(r, &row->op[1], opcode);
+    if (row->n_ops > 2)
+        o->src2 = operand_reg(r, &row->op[2], opcode);
+    for (unsigned k = 0; k < row->n_ops; k++)
+        if (row->op[k].cls == X86_C_IMM && row->op[k].at == X86_AT_FIXED)
+            o->imm = row->op[k].fixed;
+        else if (row->op[k].at == X86_AT_SI)
+            o->seg = X86_DS;
+}
+
+/* Opcode, ModRM, row. */
+static int opcode_and_row(struct reader *r, unsigned *enc, unsigned *map, uint8_t *opcode)
+{
+    struct x86_insn *o = r->out;
+
+    *enc = X86_ENC_LEGACY;
+    *map = 0;
+    uint8_t b = *r->p;
+    if ((b == 0xc4 || b == 0xc5) && !need(r, 2))
+        return X86_DECODE_MORE;
+    if (is_vex(r, b)) {
+        int st = vex_prefix(r, map);
+        *enc = X86_ENC_VEX;
+        if (st != X86_DECODE_OK)
+            return st;
+        if (!need(r, 1))
+            return X86_DECODE_MORE;
+        *opcode = *r->p++;
+    } else {
+        r->p++;
+        if (b == 0x0f) {
+            if (!need(r, 1))
+                return X86_DECODE_MORE;
+            b = *r->p++;
+            *map = 1;
+            if (b == 0x38 || b == 0x3a) {
+                *map = b == 0x38 ? 2 : 3;
+                if (!need(r, 1))
+                    return X86_DECODE_MORE;
+                b = *r->p++;
+            }
+        }
+        *opcode = b;
+        if (r->pp == X86_PP_NP && (o->flags & X86_I_OPSZ))
+            r->pp = X86_PP_66;
+    }
+    if (vm__x86_opcodes[*enc][*map][*opcode].dims & X86_DIM_MODRM) {
+        if (!need(r, 1))
+            return X86_DECODE_MORE;
+        uint8_t m = *r->p++;
+        o->modrm = m;
+        r->mod = m >> 6;
+        r->reg = (uint8_t)((m >> 3 & 7) | (r->rex & 4) << 1);
+        r->rm = (uint8_t)((m & 7) | (r->rex & 1) << 3);
+    }
+    return X86_DECODE_OK;
+}
+
+static int decode(struct reader *r, uint64_t rip)
+{
+    struct x86_insn *o = r->out;
+    unsigned enc, map;
+    uint8_t opcode;
+    int st;
+
+    if ((st = prefixes(r)) != X86_DECODE_OK)
+        return st;
+    if ((st = opcode_and_row(r, &enc, &map, &opcode)) != X86_DECODE_OK)
+        return st;
+    o->asz = (uint8_t)(r->ctx->code - r->asz_prefix);
+    if (o->asz == 0)
+        o->asz = 2; /* 67 in 16-bit code gives 32-bit addressing */
+    if (r->rex & 8)
+        o->flags |= X86_I_W;
+
+    uint16_t id = find_row(r, enc, map, opcode, r->pp);
+    if (id == X86_NO_ROW)
+        return X86_DECODE_UD;
+    const struct x86_row *row = &vm__x86_rows[id];
+    if (!allowed(r, row)) {
+        if (!(row->attr & X86_A_FALLNP) || (o->flags & X86_I_LOCK))
+            return X86_DECODE_UD;
+        id = find_row(r, enc, map, opcode, X86_PP_NP);
+        if (id == X86_NO_ROW)
+            return X86_DECODE_UD;
+        row = &vm__x86_rows[id];
+    }
+    o->row = id;
+    operand_size(r, row);
+    if (row->mod == X86_MOD_ANY || row->mod == X86_MOD_MEM) {
+        if (r->mod != 3) {
+            o->flags |= X86_I_MEM;
+            st = o->asz == 1 ? address16(r) : address32(r);
+            if (st != X86_DECODE_OK)
+                return st;
+            if ((row->attr & X86_A_VSIB)) {
+                if ((r->rm & 7) != 4 || o->asz == 1)
+                    return X86_DECODE_UD;
+                uint8_t sib = 0; /* index 4 is a register here */
+                if (o->index == NONE)
+                    sib = 4;
+                o->index = o->index == NONE ? sib : o->index / 8;
+            }
+        }
+    }
+    set_operands(r, row, opcode);
+    if ((st = immediate(r, row)) != X86_DECODE_OK)
+        return st;
+    if (r->seg != NO_SEG)
+        o->seg = r->seg;
+    size_t len = (size_t)(r->p - r->start);
+    if (len > MAX_LEN)
+        return X86_DECODE_LONG;
+    o->len = (uint8_t)len;
+    uint64_t next = rip + len;
+    if (r->rip_at) {
+        o->disp = (int64_t)(next + (uint64_t)o->disp);
+        if (o->asz == 2)
+            o->disp = (int64_t)(uint32_t)o->disp;
+    }
+    if (row->n_ops > 0 && row->op[0].cls == X86_C_REL) {
+        uint64_t target = next + o->imm;
+        o->imm = o->osz == 1 ? (uint16_t)target : o->osz == 2 ? (uint32_t)target : target;
+    }
+    return X86_DECODE_OK;
+}
+
+int vm__x86_decode(const struct x86_decode_ctx *ctx, const uint8_t *bytes, size_t avail,
+                   uint64_t rip, struct x86_insn *out)
+{
+    struct reader r = {
+        .p = bytes,
+        .end = bytes + (avail > MAX_LEN ? MAX_LEN : avail),
+        .start = bytes,
+        .ctx = ctx,
+        .out = out,
+        .seg = NO_SEG,
+        .m64 = ctx->code == 3,
+    };
+
+    memset(out, 0, sizeof *out);
+    out->base = out->index = NONE;
+    out->seg = X86_DS;
+    int st = decode(&r, rip);
+    if (st == X86_DECODE_MORE && avail >= MAX_LEN)
+        st = X86_DECODE_LONG;
+    if (st != X86_DECODE_OK)
+        out->len = (uint8_t)(r.p - r.start);
+    return st;
+}
