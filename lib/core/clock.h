@@ -10,6 +10,7 @@
 #ifndef LIBVM_CORE_CLOCK_H
 #define LIBVM_CORE_CLOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,8 +23,9 @@ struct vm_timer {
     struct vm_machine *m;
     void (*fn)(void *opaque); /**< called with the machine lock held */
     void *opaque;
-    uint64_t deadline_ns; /**< UINT64_MAX: not armed */
-    uint32_t heap_index;  /**< place in the heap + 1; 0: not armed */
+    uint64_t deadline_ns;        /**< valid while armed */
+    uint64_t order;              /**< of arming: equal deadlines fire in this order */
+    _Atomic uint32_t heap_index; /**< place in the heap + 1; 0: not armed */
 };
 
 /** Now. Any thread; wait-free. */
@@ -35,7 +37,7 @@ void vm__timer_arm(struct vm_timer *t, uint64_t deadline_ns);
 void vm__timer_cancel(struct vm_timer *t);
 static inline bool vm__timer_armed(const struct vm_timer *t)
 {
-    return t->heap_index != 0;
+    return atomic_load_explicit(&t->heap_index, memory_order_relaxed) != 0;
 }
 
 #endif

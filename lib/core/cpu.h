@@ -66,6 +66,8 @@ struct vm_cpu_class {
     void *(*state)(struct vm_cpu *cpu);
     const struct vm_field *fields;
     int (*post_load)(struct vm_cpu *cpu);
+    /** Name the models (VM_LIST_CPUS) or engines (VM_LIST_ENGINES); may be NULL. */
+    int (*list)(int what, int (*fn)(void *ud, const char *name, const char *summary), void *ud);
 };
 
 /**

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file registry.c
+ * What is built in. The lists come from the build (lib/meson.build).
+ */
+#include "api/registry.h"
+
+#include <stddef.h>
+
+#include "core/board.h"
+#include "core/cpu.h"
+#include "core/device.h"
+
+#define X(name) extern const struct vm_dev_class vm__##name##_class;
+#include "devices.def"
+#undef X
+#define X(name) extern const struct vm_board_class vm__##name##_board;
+#include "boards.def"
+#undef X
+#define X(name) extern const struct vm_cpu_class vm__##name##_cpu_class;
+#include "cpus.def"
+#undef X
+
+static const struct vm_dev_class *const devices[] = {
+#define X(name) &vm__##name##_class,
+#include "devices.def"
+#undef X
+    NULL,
+};
+
+static const struct vm_board_class *const boards[] = {
+#define X(name) &vm__##name##_board,
+#include "boards.def"
+#undef X
+    NULL,
+};
+
+static const struct vm_cpu_class *const cpus[] = {
+#define X(name) &vm__##name##_cpu_class,
+#include "cpus.def"
+#undef X
+    NULL,
+};
+
+const struct vm_registry vm__registry = { devices, boards, cpus };
