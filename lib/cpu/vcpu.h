@@ -57,7 +57,7 @@ struct x86_xtlbe {
     uint64_t gpa;         /**< of the page */
     uint64_t global;      /**< 1: the mapping survives a CR3 load */
 };
-enum { X86_XTLB_SIZE = 256 };
+enum { X86_XTLB_SIZE = 256, X86_BLOOM_WORDS = 128 };
 
 /** Fast view of a segment: base and exclusive ends of what may be accessed without a slow check;
  * an end of 0 sends every access to the slow path. */
@@ -85,6 +85,8 @@ enum {
 };
 
 enum { X86_BOUNCE = 512 };
+/** MAXPHYADDR that CPUID shows and the walks enforce. */
+enum { X86_PHYS_BITS = 46 };
 
 /** All processors of a machine. */
 struct x86_cpus {
@@ -97,6 +99,14 @@ struct x86_cpus {
     uint32_t n;
     struct vcpu *cpu[VM_MAX_CPUS];
     _Atomic uint32_t bus_lock;     /**< split and uncached LOCKed accesses */
+    /* Pages that got their first code while other processors may still hold cached write
+     * permission: see interp/block.c. */
+    _Atomic uint32_t shoot_lock;
+    uint32_t n_shoot;
+    struct x86_shoot {
+        struct vm_page *page;
+        uint64_t waiting[VM_MAX_CPUS / 64]; /**< by processor index: has not answered yet */
+    } shoot[64];
 };
 
 struct vcpu {
@@ -129,7 +139,9 @@ struct vcpu {
     struct x86_cache *cache;      /**< interpreter's decoded blocks */
     void *engine_data;
     struct vm_timer apic_timer;
-    uint8_t *rmw_host;            /**< read-modify-write in a bounce buffer: see mmu.h */
+    struct vm_page *lock_page;    /**< LOCKed operand on a page with code: see mmu.c */
+    bool bus_locked;              /**< holds cpus->bus_lock */
+    bool step_tf;                 /**< TF was set when the instruction began */
     uint64_t dr_hits;             /**< DR6 bits of data breakpoints met by this instruction */
     uint64_t monitor_gpa;
 
@@ -137,8 +149,9 @@ struct vcpu {
     uint32_t tlb_fill[X86_TLB_COUNT];                  /**< entries in tlb_used */
     uint16_t tlb_used[X86_TLB_COUNT][X86_TLB_SIZE];    /**< indexes filled since the last flush */
     uint8_t tlb_global[X86_TLB_COUNT][X86_TLB_SIZE / 8]; /**< by index: the mapping is global */
-    struct { uint64_t base, mask; } tlb_large[16];     /**< large mappings seen: INVLPG flushes all */
-    uint32_t n_tlb_large;                              /**< > 16: any INVLPG flushes everything */
+    uint64_t tlb_large[X86_BLOOM_WORDS]; /**< Bloom set of 2 MiB regions filled from large pages */
+    uint64_t tlb_huge;                   /**< the same for 1 GiB regions of 1 GiB pages, 64 bits */
+    uint64_t code_pages[X86_BLOOM_WORDS]; /**< Bloom set of pages that code was fetched from */
     struct x86_xtlbe xtlb[X86_XTLB_SIZE];
     struct x86_tlbe tlb[X86_TLB_COUNT][X86_TLB_SIZE] __attribute__((aligned(4096)));
 };

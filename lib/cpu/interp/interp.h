@@ -29,6 +29,7 @@ struct x86_block {
     uint64_t gen;  /**< c->code_gen[global] when the mapping was last checked */
     uint64_t gpa;
     uint64_t cs_base;
+    uint32_t cs_limit;
     struct vm_page *page;
     uint32_t version;  /**< page->code_version when decoded */
     uint32_t mode;
@@ -78,8 +79,24 @@ struct x86_cache {
     uint32_t hash_mask;
     uint32_t n_blocks;
     uint8_t *arena, *arena_end, *arena_at;
+    struct x86_block *scratch; /**< for what is run once: a budget's rest, code in MMIO */
     uint64_t flushes, decoded;
 };
+
+/** The block at @p rip, decoded if need be; may fault (st.rip is set to rip first). @p rip NULL
+ * never: code outside memory gets a one-instruction scratch block. */
+struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip);
+/** The first @p n instructions of @p b as a block of its own. */
+struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, uint32_t n);
+/** The running block's code was overwritten by its own instruction c->cur: redirect the rest. */
+void vm__interp_cut(struct vcpu *c);
+int vm__interp_cache_init(struct vcpu *c);
+void vm__interp_cache_fini(struct vcpu *c);
+void vm__interp_cache_flush(struct vcpu *c);
+/** Every processor's answer to VM_CPU_REQ_CODE: see block.c. */
+void vm__interp_code_ack(struct vcpu *c);
+/** Drop CPU features that this host cannot execute for us. */
+void vm__interp_host_features(uint64_t *have);
 
 static inline unsigned x86_jc_hash(uint64_t rip)
 {
@@ -120,6 +137,17 @@ static inline const struct x86_insn *x86_goto_indirect(struct vcpu *c, uint64_t 
     return vm__interp_jump(c, rip);
 }
 
+/** A near branch target: canonical, or within CS [SDM-2A JMP]; else #GP(0) at the branch. */
+static inline void x86_check_target(struct vcpu *c, const struct x86_insn *i, uint64_t rip)
+{
+    if (x86_is64(c)) {
+        if (x86_unlikely((rip + (UINT64_C(1) << 47)) >> 48) && !x86_canonical(c, rip))
+            x86_gp(c, i, 0);
+    } else if (x86_unlikely(rip > c->st.seg[X86_CS].limit)) {
+        x86_gp(c, i, 0);
+    }
+}
+
 /** RIP of the running block's instruction @p i, and of the one after it. */
 static inline uint64_t x86_rip(const struct vcpu *c, const struct x86_insn *i)
 {
@@ -152,6 +180,7 @@ static inline uint64_t x86_next_rip(const struct vcpu *c, const struct x86_insn 
 #define X86_U32 uint32_t
 #define X86_U64 uint64_t
 
+/* clang-format off */
 static inline uint8_t x86_get_8(struct vcpu *c, uint8_t off) { return *x86_r8(c, off); }
 static inline uint16_t x86_get_16(struct vcpu *c, uint8_t off) { return *x86_r16(c, off); }
 static inline uint32_t x86_get_32(struct vcpu *c, uint8_t off) { return x86_get32(c, off); }
@@ -160,6 +189,7 @@ static inline void x86_set_8(struct vcpu *c, uint8_t off, uint8_t v) { *x86_r8(c
 static inline void x86_set_16(struct vcpu *c, uint8_t off, uint16_t v) { *x86_r16(c, off) = v; }
 static inline void x86_set_32(struct vcpu *c, uint8_t off, uint32_t v) { x86_set32(c, off, v); }
 static inline void x86_set_64(struct vcpu *c, uint8_t off, uint64_t v) { *x86_r64(c, off) = v; }
+/* clang-format on */
 
 /** Memory operand at run-time width: for handlers not worth a function per width. */
 static inline uint64_t x86_ld(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned osz)

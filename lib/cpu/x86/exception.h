@@ -32,6 +32,11 @@ _Noreturn void vm__x86_raise(struct vcpu *c, const struct x86_event *e);
 /** Deliver st.event through the IVT or IDT. May fault (nested) or shut down. */
 void vm__x86_deliver(struct vcpu *c);
 
+/* debug.c: MODE_STEP. begin: an instruction breakpoint raises #DB; end: single-step and data
+ * breakpoint traps [SDM-3B §17.2, §17.3]. */
+void vm__x86_step_begin(struct vcpu *c);
+void vm__x86_step_end(struct vcpu *c);
+
 /** RIP of an instruction of the running block. */
 uint64_t vm__x86_rip(const struct vcpu *c, const struct x86_insn *i);
 /** Make st.rip that of @p i (or of the instruction after it), and give back the budget of the

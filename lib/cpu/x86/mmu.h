@@ -189,6 +189,9 @@ uint8_t *vm__x86_lock_begin(struct vcpu *c, const struct x86_insn *i, uint64_t l
 void vm__x86_lock_end(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned size,
                       uint8_t *p);
 
+/** Let go of the bus lock after a fault inside a LOCKed access. */
+void vm__x86_bus_unlock(struct vcpu *c);
+
 /* ---- host runs of memory, for string instructions ---- */
 
 /** Host pointer to [lin, lin + 1) with the number of bytes to the end of its page that may be
