@@ -61,7 +61,9 @@ extern const struct x86_bind vm__interp_bind[]; /* by row */
 /** End of an ordinary handler. */
 #define X86_NEXT(c, i) X86_DISPATCH(c, (i) + 1)
 /** Define a handler. */
-#define X86_H(name) const struct x86_insn *vm__h_##name(struct vcpu *c, const struct x86_insn *i)
+#define X86_H(name)                                                                                \
+    extern x86_fn vm__h_##name;                                                                    \
+    const struct x86_insn *vm__h_##name(struct vcpu *c, const struct x86_insn *i)
 
 /** An instruction whose handler leaves the block: st.rip has been set. */
 extern const struct x86_insn vm__interp_leave;

@@ -202,7 +202,8 @@ uint8_t *vm__x86_host_run(struct vcpu *c, const struct x86_insn *i, uint64_t lin
 /* ---- system accesses (descriptor tables, TSS, IDT, stacks of other rings) ---- */
 
 /** Like a load or store by the supervisor, not subject to segment checks. @p access may add
- * X86_ACCESS_USER to act with CPL 3 rights. */
+ * X86_ACCESS_USER to act with CPL 3 rights. A fault is reported at c->cur: a handler calls
+ * x86_callout(c, i) first; event delivery has c->cur NULL and st.rip exact. */
 uint64_t vm__x86_sys_ld(struct vcpu *c, uint64_t lin, unsigned size, int access);
 void vm__x86_sys_st(struct vcpu *c, uint64_t lin, unsigned size, uint64_t v, int access);
 /** Probe for writing as above. */
