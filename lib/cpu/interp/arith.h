@@ -81,9 +81,13 @@ X86_INLINE uint64_t x86_op_neg(struct vcpu *c, unsigned w, uint64_t a)
     return x86_do_sub(c, w, 0, a, 0);
 }
 
-/** Operand behind a pointer from x86_rmw() or vm__x86_lock_begin(). */
-#define X86_PEEK(W, p) (*(const X86_U##W __attribute__((may_alias, aligned(1))) *)(const void *)(p))
-#define X86_POKE(W, p, v) (*(X86_U##W __attribute__((may_alias, aligned(1))) *)(void *)(p) = (X86_U##W)(v))
+/* Operand behind a pointer from x86_rmw() or vm__x86_lock_begin(): any alignment, any type. */
+typedef uint8_t x86_mem8 __attribute__((may_alias));
+typedef uint16_t x86_mem16 __attribute__((may_alias, aligned(1)));
+typedef uint32_t x86_mem32 __attribute__((may_alias, aligned(1)));
+typedef uint64_t x86_mem64 __attribute__((may_alias, aligned(1)));
+#define X86_PEEK(W, p)    (*(const x86_mem##W *)(const void *)(p))
+#define X86_POKE(W, p, v) (*(x86_mem##W *)(void *)(p) = (X86_U##W)(v))
 
 /* One handler per form. OP(c, w, a, b) is an x86_op_*. */
 #define X86_RR(name, W, OP)                                                                        \

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "core/machine.h"
+#include "cpu/interp/fuse.h"
 #include "cpu/interp/interp.h"
 #include "cpu/x86/tlb.h"
 #include "host/mem.h"
@@ -322,6 +323,7 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
         .version2 = b.version2,
     };
     memcpy(blk->insns, b.insn, b.n * sizeof b.insn[0]);
+    vm__interp_fuse(blk->insns, b.n, vm__h_bad_branch);
     terminate(blk, b.off);
     c->cache->decoded += b.n;
     c->cache->n_blocks++;
@@ -423,6 +425,8 @@ struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, 
         return s;
     *s = *b;
     memcpy(s->insns, b->insns, n * sizeof b->insns[0]);
+    if (n < b->n) /* the last one may have been fused with what is now cut off */
+        s->insns[n - 1].fn = choose(c, &s->insns[n - 1], &vm__x86_rows[s->insns[n - 1].row]);
     s->n = n;
     s->link[0] = s->link[1] = NULL;
     s->hash_next = NULL;
@@ -445,7 +449,7 @@ static const struct x86_insn *enter_found(struct vcpu *c, struct x86_block *b)
     return x86_enter(c, b);
 }
 
-const struct x86_insn *vm__interp_link(struct vcpu *c, unsigned slot, uint64_t rip)
+static const struct x86_insn *find_and_link(struct vcpu *c, unsigned slot, uint64_t rip)
 {
     struct x86_block *from = (struct x86_block *)(uintptr_t)c->blk, *b;
     uint64_t flushes = c->cache->flushes;
@@ -460,12 +464,22 @@ const struct x86_insn *vm__interp_link(struct vcpu *c, unsigned slot, uint64_t r
     return enter_found(c, b);
 }
 
-const struct x86_insn *vm__interp_jump(struct vcpu *c, uint64_t rip)
+const struct x86_insn *vm__interp_go_taken(struct vcpu *c, const struct x86_insn *i)
+{
+    X86_DISPATCH(c, find_and_link(c, 1, i->imm));
+}
+
+const struct x86_insn *vm__interp_go_next(struct vcpu *c, const struct x86_insn *i)
+{
+    X86_DISPATCH(c, find_and_link(c, 0, x86_next_rip(c, i)));
+}
+
+const struct x86_insn *vm__interp_go_rip(struct vcpu *c, uint64_t rip)
 {
     c->st.rip = rip;
     if (!may_chain(c))
-        return &vm__interp_leave;
-    return enter_found(c, vm__interp_find(c, rip));
+        X86_LEAVE(c);
+    X86_DISPATCH(c, enter_found(c, vm__interp_find(c, rip)));
 }
 
 void vm__interp_cut(struct vcpu *c)

@@ -14,8 +14,8 @@ extern x86_fn vm__h_bad_branch;
     X86_H(j##cc)                                                                                   \
     {                                                                                              \
         if (x86_cond(c, n))                                                                        \
-            X86_DISPATCH(c, x86_goto(c, 1, i->imm));                                               \
-        X86_DISPATCH(c, x86_goto(c, 0, x86_next_rip(c, i)));                                       \
+            X86_TAKE(c, i);                                               \
+        X86_FALL(c, i);                                       \
     }
 JCC(o, 0)
 JCC(no, 1)
@@ -37,7 +37,7 @@ JCC(g, 15)
 #define JMP(W)                                                                                     \
     X86_H(jmp##W)                                                                                  \
     {                                                                                              \
-        X86_DISPATCH(c, x86_goto(c, 1, i->imm));                                                   \
+        X86_TAKE(c, i);                                                   \
     }
 JMP(16)
 JMP(32)
@@ -54,7 +54,7 @@ static uint64_t indirect_target(struct vcpu *c, const struct x86_insn *i)
 
 X86_H(jmpi)
 {
-    X86_DISPATCH(c, x86_goto_indirect(c, indirect_target(c, i)));
+    X86_JUMP(c, indirect_target(c, i));
 }
 
 #define OSZ16 1
@@ -66,12 +66,12 @@ X86_H(jmpi)
         uint64_t sp = c->st.gpr[X86_RSP] - W / 8;                                                  \
         x86_st##W##_seg(c, i, sp, X86_SS, (X86_U##W)x86_next_rip(c, i));                           \
         c->st.gpr[X86_RSP] = sp;                                                                   \
-        X86_DISPATCH(c, x86_goto(c, 1, i->imm));                                                   \
+        X86_TAKE(c, i);                                                   \
     }                                                                                              \
     X86_H(call##W##_g)                                                                             \
     {                                                                                              \
         vm__x86_push(c, i, OSZ##W, x86_next_rip(c, i));                                            \
-        X86_DISPATCH(c, x86_goto(c, 1, i->imm));                                                   \
+        X86_TAKE(c, i);                                                   \
     }                                                                                              \
     X86_H(ret##W)                                                                                  \
     {                                                                                              \
@@ -79,14 +79,14 @@ X86_H(jmpi)
         uint64_t t = x86_ld##W##_seg(c, i, sp, X86_SS);                                            \
         x86_check_target(c, i, t);                                                                 \
         c->st.gpr[X86_RSP] = sp + W / 8;                                                           \
-        X86_DISPATCH(c, x86_goto_indirect(c, t));                                                  \
+        X86_JUMP(c, t);                                                  \
     }                                                                                              \
     X86_H(ret##W##_g)                                                                              \
     {                                                                                              \
         uint64_t t = vm__x86_peek_stack(c, i, OSZ##W, 0);                                          \
         x86_check_target(c, i, t);                                                                 \
         x86_set_sp(c, x86_sp(c) + W / 8);                                                          \
-        X86_DISPATCH(c, x86_goto_indirect(c, t));                                                  \
+        X86_JUMP(c, t);                                                  \
     }
 CALL(16)
 CALL(32)
@@ -96,7 +96,7 @@ X86_H(calli)
 {
     uint64_t t = indirect_target(c, i);
     vm__x86_push(c, i, i->osz, x86_next_rip(c, i));
-    X86_DISPATCH(c, x86_goto_indirect(c, t));
+    X86_JUMP(c, t);
 }
 
 X86_H(reti)
@@ -104,7 +104,7 @@ X86_H(reti)
     uint64_t t = vm__x86_peek_stack(c, i, i->osz, 0);
     x86_check_target(c, i, t);
     x86_set_sp(c, x86_sp(c) + (1u << i->osz) + i->imm);
-    X86_DISPATCH(c, x86_goto_indirect(c, t));
+    X86_JUMP(c, t);
 }
 
 /* ---- rCX, by address size ---- */
@@ -119,8 +119,8 @@ static uint64_t dec_count(struct vcpu *c, const struct x86_insn *i)
 #define BRANCH(c, i, taken)                                                                        \
     do {                                                                                           \
         if (taken)                                                                                 \
-            X86_DISPATCH(c, x86_goto(c, 1, (i)->imm));                                             \
-        X86_DISPATCH(c, x86_goto(c, 0, x86_next_rip(c, i)));                                       \
+            X86_TAKE(c, i);                                             \
+        X86_FALL(c, i);                                       \
     } while (0)
 
 X86_H(jcxz)
@@ -158,5 +158,5 @@ X86_H(bad_branch)
         x86_gp(c, i, 0);
     if (r->opcode >= 0xe0 && r->opcode <= 0xe2)
         (void)dec_count(c, i);
-    X86_DISPATCH(c, x86_goto(c, 0, x86_next_rip(c, i)));
+    X86_FALL(c, i);
 }

@@ -4,7 +4,7 @@
  * The interpreter: decoded blocks run by direct calls from handler to handler.
  *
  * A handler does its instruction and tail-calls the next one (X86_NEXT); the last instruction of a
- * block looks up the block it goes to and calls into it (x86_goto, x86_goto_indirect). Control
+ * block looks up the block it goes to and calls into it (X86_TAKE, X86_FALL, X86_JUMP). Control
  * comes back to run.c only for requests, events, misses and mode changes. In builds without
  * reliable tail calls (-Dthreaded=false, sanitizers) X86_DISPATCH returns the next instruction and
  * a loop calls it.
@@ -54,7 +54,11 @@ struct x86_bind {
 extern const struct x86_bind vm__interp_bind[]; /* by row */
 
 #if defined(LIBVM_THREADED)
-#define X86_DISPATCH(c, i) return (i)->fn((c), (i))
+#define X86_DISPATCH(c, i)                                                                         \
+    do {                                                                                           \
+        const struct x86_insn *next_ = (i);                                                        \
+        return next_->fn((c), next_);                                                              \
+    } while (0)
 #else
 #define X86_DISPATCH(c, i) return (i)
 #endif
@@ -68,9 +72,11 @@ extern const struct x86_bind vm__interp_bind[]; /* by row */
 /** An instruction whose handler leaves the block: st.rip has been set. */
 extern const struct x86_insn vm__interp_leave;
 
-/** Slow parts of the two below: set st.rip and find the block, or return &vm__interp_leave. */
-const struct x86_insn *vm__interp_link(struct vcpu *c, unsigned slot, uint64_t rip);
-const struct x86_insn *vm__interp_jump(struct vcpu *c, uint64_t rip);
+/** Slow parts of the jumps below: they find (and link) the next block and dispatch into it, or
+ * leave with st.rip set. Called in tail position, so that the fast paths need no stack frame. */
+extern x86_fn vm__interp_go_taken; /**< branch @p i of the running block is taken: to i->imm */
+extern x86_fn vm__interp_go_next;  /**< to the instruction after @p i */
+const struct x86_insn *vm__interp_go_rip(struct vcpu *c, uint64_t rip);
 
 enum { X86_JC_BITS = 12, X86_JC_SIZE = 1 << X86_JC_BITS };
 /** The interpreter's per-vCPU cache; jump cache by RIP first. */
@@ -121,23 +127,26 @@ static inline const struct x86_insn *x86_enter(struct vcpu *c, const struct x86_
     return b->insns;
 }
 
-/** Continue at a RIP known when the block was decoded. @p slot 0: fall-through, 1: taken. */
-static inline const struct x86_insn *x86_goto(struct vcpu *c, unsigned slot, uint64_t rip)
-{
-    const struct x86_block *b = c->blk->link[slot];
-    if (x86_likely(b != NULL && x86_block_ok(c, b)))
-        return x86_enter(c, b);
-    return vm__interp_link(c, slot, rip);
-}
-
-/** Continue at a computed RIP (returns, indirect jumps), already checked. */
-static inline const struct x86_insn *x86_goto_indirect(struct vcpu *c, uint64_t rip)
-{
-    const struct x86_block *b = c->cache->jc[x86_jc_hash(rip)];
-    if (x86_likely(b != NULL && b->rip == rip && b->mode == c->mode && x86_block_ok(c, b)))
-        return x86_enter(c, b);
-    return vm__interp_jump(c, rip);
-}
+/** End of a branch handler: continue at i->imm (slot 1), at the next instruction (slot 0), or at a
+ * computed and checked RIP. */
+#define X86_GO_(c, i, slot, slow)                                                                  \
+    do {                                                                                           \
+        const struct x86_block *to_ = (c)->blk->link[slot];                                        \
+        if (x86_likely(to_ != NULL && x86_block_ok((c), to_)))                                     \
+            X86_DISPATCH(c, x86_enter((c), to_));                                                  \
+        return slow((c), (i));                                                                     \
+    } while (0)
+#define X86_TAKE(c, i) X86_GO_(c, i, 1, vm__interp_go_taken)
+#define X86_FALL(c, i) X86_GO_(c, i, 0, vm__interp_go_next)
+#define X86_JUMP(c, target)                                                                        \
+    do {                                                                                           \
+        uint64_t rip_ = (target);                                                                  \
+        const struct x86_block *to_ = (c)->cache->jc[x86_jc_hash(rip_)];                           \
+        if (x86_likely(to_ != NULL && to_->rip == rip_ && to_->mode == (c)->mode &&                \
+                       x86_block_ok((c), to_)))                                                    \
+            X86_DISPATCH(c, x86_enter((c), to_));                                                  \
+        return vm__interp_go_rip((c), rip_);                                                       \
+    } while (0)
 
 /** A near branch target: canonical, or within CS [SDM-2A JMP]; else #GP(0) at the branch. */
 static inline void x86_check_target(struct vcpu *c, const struct x86_insn *i, uint64_t rip)

@@ -22,7 +22,7 @@ const struct x86_insn vm__interp_leave = { .fn = vm__h_leave };
 /** End of a block that does not branch. */
 X86_H(fallthrough)
 {
-    X86_DISPATCH(c, x86_goto(c, 0, x86_rip(c, i)));
+    X86_FALL(c, i); /* its length is 0 */
 }
 
 /** The block was overwritten from here on: decode it again. */
