@@ -6,7 +6,7 @@ import re
 import common
 
 MAX_LINES = 1200
-CODE = (".c", ".h", ".inc", ".def", ".py", ".sh", ".build", ".asm", ".S", ".asl")
+CODE = (".c", ".h", ".inc", ".py", ".sh", ".build", ".asm", ".S", ".asl")  # tables (.def) are data
 MACHINE_PATH = re.compile(r"(?<![\w.$}~])/(?:home/[a-z]|Users/[A-Za-z]|work/[a-z])")
 
 
