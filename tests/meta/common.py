@@ -21,7 +21,10 @@ def files(root, *suffixes, under=("",)):
     except OSError:
         listed = None
     if not listed:
-        listed = [os.path.relpath(os.path.join(d, f), root) for d, _, fs in os.walk(root) for f in fs]
+        listed = []
+        for folder, below, names in os.walk(root):
+            below[:] = [d for d in below if not d.startswith((".git", ".cache", "build", "__pycache__"))]
+            listed += [os.path.relpath(os.path.join(folder, n), root) for n in names]
     keep = [f for f in listed if any(f.startswith(u) for u in under) and os.path.isfile(os.path.join(root, f))]
     return sorted(f for f in keep if not suffixes or f.endswith(suffixes))
 

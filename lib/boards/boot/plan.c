@@ -149,7 +149,7 @@ int vm__boot_find(const struct boot_plan *p, const struct boot_request *r, const
 int vm__boot_add_low(struct boot_plan *p, const struct boot_request *r, const char *what,
                      const uint8_t *data, uint64_t len, uint32_t *gpa)
 {
-    uint64_t at;
+    uint64_t at = 0;
     int st = vm__boot_find(p, r, what, len, LOW_ALIGN, LOW_MIN, LOW_MAX, &at);
     if (st != VM_OK)
         return st;
