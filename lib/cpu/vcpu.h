@@ -130,7 +130,7 @@ struct vcpu {
     int64_t insns_left;           /**< budget, already reduced by the whole running block */
     uint64_t insns_limit;         /**< instructions executed = insns_limit - insns_left - (rest of block) */
     uint64_t code_gen[2];         /**< [global]: bumped when code mappings may have changed */
-    bool fp_live;                 /**< host MXCSR holds the guest's */
+    uint8_t fp_live;              /**< what the host MXCSR holds: X86_FP_*, 0 if the host's own */
     uint32_t host_mxcsr;
 
     jmp_buf jmp;                  /**< where a fault unwinds to */
