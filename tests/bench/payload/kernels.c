@@ -230,16 +230,37 @@ static uint32_t bytecode(uint32_t loops)
         for (uint32_t turn = 0; turn < 256; turn++)
             for (uint32_t pc = 0; pc < sizeof program; pc++)
                 switch (program[pc]) {
-                case 0: a += b; break;
-                case 1: b ^= a << 3; break;
-                case 2: c += a & b; break;
-                case 3: a -= c >> 2; break;
-                case 4: b = ~b; break;
-                case 5: if (c & 1) a++; break;
-                case 6: c = c << 1 | c >> 31; break;
-                case 7: words[a & 1023] = b; break;
-                case 8: b += words[c & 1023]; break;
-                case 9: a = a * 5 + 1; break;
+                case 0:
+                    a += b;
+                    break;
+                case 1:
+                    b ^= a << 3;
+                    break;
+                case 2:
+                    c += a & b;
+                    break;
+                case 3:
+                    a -= c >> 2;
+                    break;
+                case 4:
+                    b = ~b;
+                    break;
+                case 5:
+                    if (c & 1)
+                        a++;
+                    break;
+                case 6:
+                    c = c << 1 | c >> 31;
+                    break;
+                case 7:
+                    words[a & 1023] = b;
+                    break;
+                case 8:
+                    b += words[c & 1023];
+                    break;
+                case 9:
+                    a = a * 5 + 1;
+                    break;
                 }
     return a ^ b ^ c;
 }
@@ -262,8 +283,10 @@ static uint32_t bignum(uint32_t loops)
         }
         uint32_t rest = 0;
         for (uint32_t i = n; i-- > 0;)
-            __asm__("divl %4" : "=a"(words[i]), "=d"(rest)
-                    : "0"(words[i]), "1"(rest), "r"(1000000007u) : "cc");
+            __asm__("divl %4"
+                    : "=a"(words[i]), "=d"(rest)
+                    : "0"(words[i]), "1"(rest), "r"(1000000007u)
+                    : "cc");
         sum = sum * 31 + rest;
     }
     return sum;
