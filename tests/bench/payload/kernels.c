@@ -310,7 +310,7 @@ static uint8_t in8(uint16_t port)
 
 static void say(const char *s)
 {
-    out8(0x3fb, 0x03); /* eight bits, no parity [NS16550 §8.1] */
+    out8(0x3fb, 0x03); /* eight bits, no parity [PC16550D §8.1] */
     for (; *s != '\0'; s++) {
         for (int tries = 0; tries < 1000 && (in8(0x3fd) & 0x20) == 0; tries++)
             ;
