@@ -5,7 +5,7 @@ import re
 
 import common
 
-CITED = re.compile(r'\[([A-Z][A-Za-z0-9]*(?:[-.][A-Za-z0-9.-]+)?)(?: (?:§|"|table |figure |chapter |appendix )[^\]]*)\]')
+CITED = re.compile(r'\[([A-Z0-9][A-Za-z0-9]+(?:[-.][A-Za-z0-9.-]+)?)(?: (?:§|"|table |figure |chapter |appendix )[^\]]*)\]')
 LISTED = re.compile(r"^\| \[([^\]]+)\] \|", re.M)
 
 
