@@ -71,6 +71,9 @@ struct vm_machine {
     struct vm_chr *chrs; /**< list */
     struct vm_input *input;
     struct vm_display *displays[VM_MAX_DISPLAYS];
+
+    uint64_t epoch_s;    /**< wall clock at machine time 0 */
+    uint64_t random[4];  /**< generator state; all zero: the host's random numbers */
 };
 
 /** Build from a configuration: board, devices, processors. NULL with the error set. */
@@ -101,6 +104,9 @@ void vm__event_post(struct vm_machine *m, uint32_t kind, uint64_t a, uint64_t b,
 
 /** Seconds since 1970 that the guest's real-time clock shows at machine time 0 ("rtc.base"). */
 uint64_t vm__machine_epoch(const struct vm_machine *m);
+
+/** Random bytes: the host's, or repeatable ones with "rng.seed" or an icount clock. Any thread. */
+void vm__machine_random(struct vm_machine *m, void *buf, size_t len);
 
 /* ---- interrupt lines ---- */
 

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file run_cpu.c
+ * The inner loops: one processor on its thread, all processors on one thread, and the I/O thread.
+ */
+#include "core/address_space.h"
+#include "core/clock_impl.h"
+#include "core/config.h"
+#include "core/event.h"
+#include "core/run.h"
+#include "host/futex.h"
+#include "host/loop.h"
+#include "host/time.h"
+
+enum {
+    LONG_RUN = 1 << 30, /* instructions: a processor with a thread of its own is stopped by request */
+    SLICE = 50000,      /* instructions a processor runs before the next one's turn */
+};
+
+/* ---- waking ----------------------------------------------------------------------------- */
+
+void vm__cpu_kick(struct vm_cpu *cpu, uint32_t what)
+{
+    struct vm_runner *r = cpu->runner;
+
+    cpu->cls->request(cpu, what);
+    if (r == NULL)
+        return;
+    atomic_fetch_add(&r->wakes, 1);
+    switch (atomic_load(&r->sleeping)) {
+    case VM_SLEEP_FUTEX:
+        vm__futex_wake(&r->wakes);
+        break;
+    case VM_SLEEP_LOOP:
+        vm__loop_wake(r->m->loop);
+        break;
+    }
+}
+
+void vm__ask(struct vm_machine *m, uint32_t bits)
+{
+    atomic_fetch_or(&m->run->asked, bits);
+    for (uint32_t i = 0; i < m->n_cpus; i++)
+        vm__cpu_kick(m->cpus[i], VM_CPU_REQ_STOP);
+    vm__loop_wake(m->loop); /* a driver without processors waits there */
+}
+
+uint64_t vm__run_oldest_epoch(struct vm_machine *m)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (uint32_t i = 0; i < m->n_cpus; i++) {
+        const struct vm_runner *r = m->cpus[i]->runner;
+        const uint64_t e = r != NULL ? atomic_load(&r->epoch) : UINT64_MAX;
+        if (e < oldest)
+            oldest = e;
+    }
+    return oldest;
+}
+
+/* ---- one step --------------------------------------------------------------------------- */
+
+/* The processor came back with something for the machine to decide. */
+static void report(struct vm_machine *m, struct vm_runner *r, enum vm_cpu_stop stop,
+                   const vm_exit *exit)
+{
+    pthread_mutex_lock(&m->run->lock);
+    m->run->last = *exit;
+    m->run->last.size = sizeof m->run->last;
+    m->run->last.cpu = r->cpu->index;
+    m->run->last.reason = stop == VM_CPU_DEBUG ? VM_EXIT_DEBUG : VM_EXIT_ERROR;
+    pthread_mutex_unlock(&m->run->lock);
+    vm__ask(m, stop == VM_CPU_DEBUG ? VM_ASK_DEBUG : VM_ASK_CRASH);
+}
+
+static void triple_fault(struct vm_machine *m)
+{
+    vm__logf(&m->log, VM_LOG_INFO, VM_LOG_CPU, "machine", "triple fault");
+    if (vm__config_enum(m->config, "cpu.triple_fault") == 0)
+        vm__request_reset(m, VM_RESET_WARM);
+    else
+        vm__request_shutdown(m, 0);
+}
+
+static enum vm_cpu_stop run_slice(struct vm_machine *m, struct vm_runner *r, uint64_t max_insns)
+{
+    vm_exit exit = { .size = sizeof exit };
+
+    atomic_store(&r->epoch, atomic_load(&m->mem->epoch));
+    const enum vm_cpu_stop stop = r->cpu->cls->run(r->cpu, max_insns, &exit);
+    atomic_store(&r->epoch, UINT64_MAX);
+    r->halted = stop == VM_CPU_HALTED;
+    switch (stop) {
+    case VM_CPU_BUDGET:
+    case VM_CPU_KICKED:
+    case VM_CPU_HALTED:
+        break;
+    case VM_CPU_SHUTDOWN:
+        r->halted = true;
+        triple_fault(m);
+        break;
+    case VM_CPU_DEBUG:
+    case VM_CPU_ERROR:
+        report(m, r, stop, &exit);
+        break;
+    }
+    return stop;
+}
+
+static bool idle(struct vm_runner *r)
+{
+    return r->halted && !r->cpu->cls->has_work(r->cpu);
+}
+
+/* ---- a processor on a thread of its own ------------------------------------------------- */
+
+static void sleep_halted(struct vm_machine *m, struct vm_runner *r)
+{
+    /* The word is read before looking for work, and every kick changes it after making some: a
+     * kick in between makes the wait return at once. */
+    atomic_store(&r->sleeping, VM_SLEEP_FUTEX);
+    const uint32_t wakes = atomic_load(&r->wakes);
+    if (vm__asked(m) == 0 && idle(r))
+        vm__futex_wait(&r->wakes, wakes);
+    atomic_store(&r->sleeping, VM_SLEEP_NO);
+}
+
+void vm__run_one(struct vm_machine *m, struct vm_runner *r)
+{
+    while (vm__asked(m) == 0) {
+        if (idle(r))
+            sleep_halted(m, r);
+        else
+            (void)run_slice(m, r, LONG_RUN);
+    }
+}
+
+/* ---- the I/O thread --------------------------------------------------------------------- */
+
+static void fire(struct vm_machine *m)
+{
+    if (vm__clock_next(m->clock) == UINT64_MAX)
+        return;
+    vm__lock(m);
+    if (vm__clock_running(m->clock))
+        vm__clock_fire(m);
+    vm__unlock(m);
+}
+
+static void set_alarm(struct vm_machine *m)
+{
+    const struct vm_clock *c = m->clock;
+    uint64_t next;
+    /* Several threads may be setting it: the last to write is also the last to look again. */
+    do {
+        next = vm__clock_running(c) ? vm__clock_next(c) : UINT64_MAX;
+        vm__loop_alarm(m->loop, next != UINT64_MAX ? vm__clock_host_time(c, next) : UINT64_MAX);
+    } while (vm__clock_running(c) && vm__clock_next(c) != next);
+}
+
+void vm__run_deadline_moved(struct vm_machine *m)
+{
+    struct vm_clock *c = m->clock;
+    if (c->mode == VM_CLOCK_REALTIME) {
+        if (vm__clock_running(c))
+            set_alarm(m);
+        return;
+    }
+    /* icount: the slice may reach beyond the new deadline; have it cut short. */
+    struct vm_cpu *cpu = atomic_load(&c->cpu);
+    if (cpu != NULL)
+        vm__cpu_kick(cpu, VM_CPU_REQ_YIELD);
+    else if (atomic_load(&c->driver) != vm__thread_mark())
+        vm__loop_wake(m->loop);
+}
+
+void vm__run_io(struct vm_machine *m)
+{
+    for (;;) {
+        pthread_mutex_lock(&m->run->lock);
+        const bool quit = m->run->io_quit;
+        pthread_mutex_unlock(&m->run->lock);
+        if (quit)
+            return;
+        set_alarm(m);
+        vm__loop_run(m->loop, true);
+        fire(m);
+        vm__events_run(m, UINT32_MAX, false);
+    }
+}
+
+/* ---- all processors on one thread ------------------------------------------------------- */
+
+static void mark_sleeping(struct vm_machine *m, uint32_t how)
+{
+    for (uint32_t i = 0; i < m->n_cpus; i++)
+        atomic_store(&m->run->runners[i].sleeping, how);
+}
+
+static bool all_idle(struct vm_machine *m)
+{
+    for (uint32_t i = 0; i < m->n_cpus; i++)
+        if (!idle(&m->run->runners[i]))
+            return false;
+    return true;
+}
+
+/* Nothing to execute. True: nothing can happen any more but from outside. */
+static bool wait_for_work(struct vm_machine *m, const struct vm_limits *limits)
+{
+    struct vm_clock *c = m->clock;
+    const uint64_t next = vm__clock_next(c);
+    uint64_t alarm = limits->host_ns;
+
+    if (c->mode == VM_CLOCK_ICOUNT && next != UINT64_MAX) {
+        vm__loop_run(m->loop, false);
+        if (all_idle(m) && vm__asked(m) == 0)
+            vm__clock_warp(m, vm__clock_next(c));
+        return false;
+    }
+    vm__lock(m);
+    const bool watching = vm__loop_watches(m->loop) != 0;
+    vm__unlock(m);
+    if (next == UINT64_MAX && !watching && limits->leave_idle)
+        return true;
+    if (next != UINT64_MAX)
+        alarm = vm__clock_host_time(c, next) < alarm ? vm__clock_host_time(c, next) : alarm;
+    vm__loop_alarm(m->loop, alarm);
+    mark_sleeping(m, VM_SLEEP_LOOP);
+    if (all_idle(m) && vm__asked(m) == 0)
+        vm__loop_run(m->loop, true);
+    mark_sleeping(m, VM_SLEEP_NO);
+    return false;
+}
+
+/* Instructions until the next timer, or a whole slice. */
+static uint64_t budget(struct vm_machine *m, const struct vm_limits *limits)
+{
+    struct vm_clock *c = m->clock;
+    uint64_t n = limits->insns < SLICE ? limits->insns : SLICE;
+
+    if (c->mode == VM_CLOCK_ICOUNT) {
+        const uint64_t next = vm__clock_next(c), now = vm__clock_ns(m);
+        const uint64_t ns = next > now ? next - now : 0;
+        const uint64_t insns = ns / c->ns_per_insn + (ns % c->ns_per_insn != 0);
+        if (insns < n)
+            n = insns;
+    }
+    return n != 0 ? n : 1;
+}
+
+/* The next processor that has something to do gets a slice. False: none has. */
+static bool take_turn(struct vm_machine *m, struct vm_limits *limits)
+{
+    for (uint32_t i = 0; i < m->n_cpus; i++) {
+        struct vm_runner *r = &m->run->runners[(m->run->turn + i) % m->n_cpus];
+        if (idle(r))
+            continue;
+        m->run->turn = (r->cpu->index + 1) % m->n_cpus;
+        const uint64_t before = r->cpu->cls->insns(r->cpu);
+        vm__clock_slice_begin(m, r->cpu);
+        (void)run_slice(m, r, budget(m, limits));
+        vm__clock_slice_end(m);
+        if (limits->insns != UINT64_MAX) {
+            const uint64_t done = r->cpu->cls->insns(r->cpu) - before;
+            limits->insns -= done < limits->insns ? done : limits->insns;
+        }
+        return true;
+    }
+    return false;
+}
+
+int vm__run_all(struct vm_machine *m, struct vm_limits *limits)
+{
+    while (vm__asked(m) == 0) {
+        fire(m);
+        vm__events_run(m, UINT32_MAX, false);
+        if (limits->insns == 0)
+            return VM_EXIT_BUDGET;
+        if (limits->host_ns != UINT64_MAX && vm__host_ns() >= limits->host_ns)
+            return VM_EXIT_TIMEOUT;
+        if (take_turn(m, limits))
+            vm__loop_run(m->loop, false);
+        else if (wait_for_work(m, limits))
+            return VM_EXIT_HALTED;
+    }
+    return VM_EXIT_NONE;
+}
