@@ -132,6 +132,8 @@ struct vcpu {
     uint64_t code_gen[2];         /**< [global]: bumped when code mappings may have changed */
     uint8_t fp_live;              /**< what the host MXCSR holds: X86_FP_*, 0 if the host's own */
     uint32_t host_mxcsr;
+    bool x87_live;                /**< the host's x87 unit holds the guest's registers */
+    bool x87_unmasked;            /**< while live: FCW leaves some exception unmasked */
 
     jmp_buf jmp;                  /**< where a fault unwinds to */
     struct vm_cpu cpu;            /**< floor 1's view */

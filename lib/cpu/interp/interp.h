@@ -279,13 +279,13 @@ const void *vm__x86_vec_src(struct vcpu *c, const struct x86_insn *i, uint8_t re
 /* ---- calls out ---- */
 
 /** Call before code that may use floating point or belong to the embedder: puts back the host's
- * MXCSR if the guest's is loaded. Device and memory slow paths do it themselves. */
+ * MXCSR if the guest's is loaded, and empties the x87 unit (x87_leave). Device and memory slow paths do it themselves. */
 void vm__x86_fp_leave(struct vcpu *c);
 
 static inline void x86_callout(struct vcpu *c, const struct x86_insn *i)
 {
     c->cur = i;
-    if (x86_unlikely(c->fp_live))
+    if (x86_unlikely(c->fp_live | c->x87_live))
         vm__x86_fp_leave(c);
 }
 
