@@ -69,6 +69,21 @@ extern const struct x86_bind vm__interp_bind[]; /* by row */
     extern x86_fn vm__h_##name;                                                                    \
     const struct x86_insn *vm__h_##name(struct vcpu *c, const struct x86_insn *i)
 
+/**
+ * Define a handler by a function that is not inlined into it. Needed wherever the address of a
+ * local variable escapes: the compiler then cannot turn the dispatch at the handler's end into a
+ * jump, and every instruction would cost stack (tests/meta looks for such handlers).
+ */
+#define X86_NOINLINE __attribute__((noinline))
+#define X86_H_CALLS(name)                                                                          \
+    static X86_NOINLINE void run_##name(struct vcpu *c, const struct x86_insn *i);                 \
+    X86_H(name)                                                                                    \
+    {                                                                                              \
+        run_##name(c, i);                                                                          \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    static X86_NOINLINE void run_##name(struct vcpu *c, const struct x86_insn *i)
+
 /** An instruction whose handler leaves the block: st.rip has been set. */
 extern const struct x86_insn vm__interp_leave;
 
@@ -278,15 +293,24 @@ const void *vm__x86_vec_src(struct vcpu *c, const struct x86_insn *i, uint8_t re
 
 /* ---- calls out ---- */
 
-/** Call before code that may use floating point or belong to the embedder: puts back the host's
- * MXCSR if the guest's is loaded, and empties the x87 unit (x87_leave). Device and memory slow paths do it themselves. */
+/** Give the host its MXCSR back (fp.c), and its x87 unit (x87.c), with the guest's in the state. */
 void vm__x86_fp_leave(struct vcpu *c);
+void vm__x87_leave_slow(struct vcpu *c);
+
+/** Before code that may use floating point, belongs to the embedder, or looks at mxcsr, fcw, fsw,
+ * ftw or x87[] of the state. Device and memory slow paths do it through x86_callout(). */
+static inline void x86_host_leave(struct vcpu *c)
+{
+    if (x86_unlikely(c->fp_live))
+        vm__x86_fp_leave(c);
+    if (x86_unlikely(c->x87_live))
+        vm__x87_leave_slow(c);
+}
 
 static inline void x86_callout(struct vcpu *c, const struct x86_insn *i)
 {
     c->cur = i;
-    if (x86_unlikely(c->fp_live | c->x87_live))
-        vm__x86_fp_leave(c);
+    x86_host_leave(c);
 }
 
 #endif

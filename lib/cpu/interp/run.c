@@ -132,7 +132,7 @@ static enum vm_cpu_stop interp_run(struct vcpu *c, uint64_t max_insns, struct vm
     c->blk = NULL;
     c->cur = NULL;
     (void)x86_flags(c);
-    vm__x86_fp_leave(c);
+    x86_host_leave(c);
     return (enum vm_cpu_stop)stop;
 }
 

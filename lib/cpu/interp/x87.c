@@ -261,13 +261,12 @@ X86_H(x87_fnstsw)
     X86_NEXT(c, i);
 }
 
-X86_H(x87_fnstcw)
+X86_H_CALLS(x87_fnstcw)
 {
     uint16_t cw = c->st.fcw;
     if (c->x87_live)
         __asm__ volatile("fnstcw %0" : "=m"(cw));
     x86_st16(c, i, x86_lin(c, i, 2, X86_ACCESS_W), cw);
-    X86_NEXT(c, i);
 }
 
 /* What changes masks or pending bits is done in memory; the unit is loaded again when needed, and
@@ -282,7 +281,7 @@ static void set_fcw(struct vcpu *c, uint16_t cw)
         c->st.fsw &= (uint16_t)~(FSW_ES | FSW_B);
 }
 
-X86_H(x87_fldcw)
+X86_H_CALLS(x87_fldcw)
 {
     begin(c, i);
     uint16_t cw = x86_ld16(c, i, x86_lin(c, i, 2, X86_ACCESS_R));
@@ -292,7 +291,6 @@ X86_H(x87_fldcw)
         x87_leave(c);
         set_fcw(c, cw);
     }
-    X86_NEXT(c, i);
 }
 
 X86_H(x87_fnclex)
@@ -449,7 +447,7 @@ static void take_env(struct vcpu *c, const struct x86_insn *i, const uint8_t *p)
     set_fcw(c, (uint16_t)get16(p));
 }
 
-X86_H(x87_fnstenv)
+X86_H_CALLS(x87_fnstenv)
 {
     uint8_t env[28];
     x87_leave(c);
@@ -457,20 +455,18 @@ X86_H(x87_fnstenv)
     vm__x86_st_block(c, i, x86_lin(c, i, env_size(i), X86_ACCESS_W), env, env_size(i));
     c->st.fcw |= FCW_MASKS; /* masks everything after storing [SDM-2A FSTENV] */
     c->st.fsw &= 0x7f7f;
-    X86_NEXT(c, i);
 }
 
-X86_H(x87_fldenv)
+X86_H_CALLS(x87_fldenv)
 {
     uint8_t env[28];
     begin(c, i);
     vm__x86_ld_block(c, i, x86_lin(c, i, env_size(i), X86_ACCESS_R), env, env_size(i));
     x87_leave(c);
     take_env(c, i, env);
-    X86_NEXT(c, i);
 }
 
-X86_H(x87_fnsave)
+X86_H_CALLS(x87_fnsave)
 {
     uint8_t buf[28 + 80];
     unsigned n = env_size(i);
@@ -480,10 +476,9 @@ X86_H(x87_fnsave)
         memcpy(buf + n + 10 * k, c->st.x87[((c->st.fsw >> FSW_TOP_SHIFT) + k) & 7], 10);
     vm__x86_st_block(c, i, x86_lin(c, i, n + 80, X86_ACCESS_W), buf, n + 80);
     init(c);
-    X86_NEXT(c, i);
 }
 
-X86_H(x87_frstor)
+X86_H_CALLS(x87_frstor)
 {
     uint8_t buf[28 + 80];
     unsigned n = env_size(i);
@@ -493,5 +488,4 @@ X86_H(x87_frstor)
     take_env(c, i, buf);
     for (unsigned k = 0; k < 8; k++)
         memcpy(c->st.x87[((c->st.fsw >> FSW_TOP_SHIFT) + k) & 7], buf + n + 10 * k, 10);
-    X86_NEXT(c, i);
 }
