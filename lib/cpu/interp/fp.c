@@ -7,7 +7,7 @@
  */
 #include "cpu/interp/vec.h"
 
-void vm__x86_fp_enter(struct vcpu *c)
+X86_NOINLINE void vm__x86_fp_enter(struct vcpu *c)
 {
     uint32_t m = c->st.mxcsr;
 
@@ -27,7 +27,7 @@ void vm__x86_fp_enter(struct vcpu *c)
     _mm_setcsr(m);
 }
 
-void vm__x86_fp_leave(struct vcpu *c)
+X86_NOINLINE void vm__x86_fp_leave(struct vcpu *c)
 {
     if (c->fp_live == X86_FP_HOST)
         return;
@@ -44,7 +44,7 @@ const struct x86_insn *vm__x86_fp_begin(struct vcpu *c, const struct x86_insn *i
 
 /* A fault found before computing keeps the flags of rounding and range from being set
  * [SDM-1 §11.5.2]. */
-void vm__x86_fp_settle(struct vcpu *c, const struct x86_insn *i)
+X86_NOINLINE void vm__x86_fp_settle(struct vcpu *c, const struct x86_insn *i)
 {
     uint32_t flags = _mm_getcsr() & X86_MXCSR_FLAGS;
     uint32_t unmasked = flags & ~(c->st.mxcsr >> X86_MXCSR_MASK_SHIFT);

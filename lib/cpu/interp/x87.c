@@ -27,7 +27,7 @@ struct fx {
 } __attribute__((aligned(16)));
 
 /* FXSAVE moves XMM and MXCSR too: fxrstor puts back what fxsave saw, so that only x87 changes. */
-void vm__x87_enter_slow(struct vcpu *c)
+X86_NOINLINE void vm__x87_enter_slow(struct vcpu *c)
 {
     struct fx f;
     unsigned top = c->st.fsw >> FSW_TOP_SHIFT & 7;
@@ -45,7 +45,7 @@ void vm__x87_enter_slow(struct vcpu *c)
     c->x87_unmasked = (c->st.fcw & FCW_MASKS) != FCW_MASKS;
 }
 
-void vm__x87_leave_slow(struct vcpu *c)
+X86_NOINLINE void vm__x87_leave_slow(struct vcpu *c)
 {
     struct fx f;
 
@@ -66,7 +66,7 @@ static inline uint16_t live_fsw(void)
     return sw;
 }
 
-void vm__x87_check_pending(struct vcpu *c, const struct x86_insn *i)
+X86_NOINLINE void vm__x87_check_pending(struct vcpu *c, const struct x86_insn *i)
 {
     uint16_t fsw = c->x87_live ? live_fsw() : c->st.fsw;
 
@@ -169,7 +169,7 @@ LOAD(10)
 
 /* A store: the address is probed first, since the instruction may pop. Nothing is stored when an
  * exception that prevents it is unmasked [SDM-1 §8.5]. */
-static void store(struct vcpu *c, const struct x86_insn *i, unsigned size)
+static X86_NOINLINE void store(struct vcpu *c, const struct x86_insn *i, unsigned size)
 {
     enum { NO_STORE = 0x1f }; /* IE DE ZE OE UE; PE stores */
     uint64_t lin = x86_lin(c, i, size, X86_ACCESS_W);
