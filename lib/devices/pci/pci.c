@@ -262,7 +262,7 @@ static void init_header(struct vm_dev *dev)
     vm_put_le16(&p->w1c[PCI_STATUS], PCI_STATUS_ERRORS);
 }
 
-static int plug(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned devfn)
+int vm__pci_plug(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned devfn)
 {
     const struct vm_pci_function *f = dev->cls->pci;
 
@@ -293,7 +293,7 @@ struct vm_dev *vm__pci_add(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned 
 {
     if (dev == NULL)
         return NULL;
-    if (plug(bus, dev, devfn) != VM_OK) {
+    if (vm__pci_plug(bus, dev, devfn) != VM_OK) {
         vm__dev_free(dev);
         return NULL;
     }
