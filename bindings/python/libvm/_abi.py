@@ -1,0 +1,275 @@
+"""The C interface, as ctypes sees it. Written by tools/gen_ctypes.py; do not edit."""
+# SPDX-License-Identifier: MIT
+import ctypes as C
+
+VM_OK = 0
+VM_E_INVAL = -1
+VM_E_NOMEM = -2
+VM_E_STATE = -3
+VM_E_NOTSUP = -4
+VM_E_NOENT = -5
+VM_E_BUSY = -6
+VM_E_IO = -7
+VM_E_RANGE = -8
+VM_E_PERM = -9
+VM_E_GUEST = -10
+VM_E_CANCELED = -11
+VM_E_CORRUPT = -12
+VM_E_CALLBACK = -13
+VM_E_TIMEOUT = -14
+VM_E_VERSION = -15
+VM_LOG_ERROR = 0
+VM_LOG_WARN = 1
+VM_LOG_INFO = 2
+VM_LOG_DEBUG = 3
+VM_LOG_GENERAL = 1
+VM_LOG_GUEST = 2
+VM_LOG_UNIMP = 4
+VM_LOG_PERF = 8
+VM_LOG_BLK = 0x10
+VM_LOG_IRQ = 0x20
+VM_LOG_CPU = 0x40
+VM_LOG_JIT = 0x80
+VM_LOG_IO = 0x100
+VM_LOG_INT = 0x200
+VM_LOG_EXEC = 0x400
+VM_LOG_ASM = 0x800
+VM_LIST_DEVICES = 0
+VM_LIST_BOARDS = 1
+VM_LIST_CPUS = 2
+VM_LIST_ENGINES = 3
+VM_LIST_KEYS = 4
+VM_ST_BUILT = 1
+VM_ST_RUNNING = 2
+VM_ST_PAUSED = 4
+VM_ST_SHUTDOWN = 8
+VM_ST_CRASHED = 0x10
+VM_RESET_COLD = 0
+VM_RESET_WARM = 1
+VM_EVENT_STARTED = 1
+VM_EVENT_PAUSED = 2
+VM_EVENT_RESET = 4
+VM_EVENT_SHUTDOWN = 8
+VM_EVENT_CRASHED = 0x10
+VM_EVENT_GUEST = 0x20
+VM_EXIT_NONE = 0
+VM_EXIT_BUDGET = 1
+VM_EXIT_TIMEOUT = 2
+VM_EXIT_STOPPED = 3
+VM_EXIT_HALTED = 4
+VM_EXIT_SHUTDOWN = 5
+VM_EXIT_DEBUG = 6
+VM_EXIT_ERROR = 7
+VM_EXIT_KICKED = 8
+VM_X86_RAX = 0
+VM_X86_RCX = 1
+VM_X86_RDX = 2
+VM_X86_RBX = 3
+VM_X86_RSP = 4
+VM_X86_RBP = 5
+VM_X86_RSI = 6
+VM_X86_RDI = 7
+VM_X86_R8 = 8
+VM_X86_R9 = 9
+VM_X86_R10 = 0xa
+VM_X86_R11 = 0xb
+VM_X86_R12 = 0xc
+VM_X86_R13 = 0xd
+VM_X86_R14 = 0xe
+VM_X86_R15 = 0xf
+VM_X86_RIP = 0x10
+VM_X86_RFLAGS = 0x11
+VM_X86_CPL = 0x12
+VM_X86_ES = 0x20
+VM_X86_CS = 0x21
+VM_X86_SS = 0x22
+VM_X86_DS = 0x23
+VM_X86_FS = 0x24
+VM_X86_GS = 0x25
+VM_X86_LDTR = 0x26
+VM_X86_TR = 0x27
+VM_X86_SEG_BASE = 0x28
+VM_X86_SEG_LIMIT = 0x30
+VM_X86_SEG_ACCESS = 0x38
+VM_X86_GDTR_BASE = 0x40
+VM_X86_GDTR_LIMIT = 0x41
+VM_X86_IDTR_BASE = 0x42
+VM_X86_IDTR_LIMIT = 0x43
+VM_X86_CR0 = 0x50
+VM_X86_CR2 = 0x52
+VM_X86_CR3 = 0x53
+VM_X86_CR4 = 0x54
+VM_X86_CR8 = 0x58
+VM_X86_DR0 = 0x60
+VM_X86_XCR0 = 0x70
+VM_X86_ST0 = 0x80
+VM_X86_FCW = 0x90
+VM_X86_FSW = 0x91
+VM_X86_FTW = 0x92
+VM_X86_FOP = 0x93
+VM_X86_FIP = 0x94
+VM_X86_FDP = 0x95
+VM_X86_FCS = 0x96
+VM_X86_FDS = 0x97
+VM_X86_MXCSR = 0x98
+VM_X86_XMM0 = 0x100
+VM_X86_YMM0 = 0x120
+VM_X86_ZMM0 = 0x140
+VM_X86_K0 = 0x160
+VM_ACCESS_READ = 0
+VM_ACCESS_WRITE = 1
+VM_ACCESS_EXEC = 2
+
+vm_free_fn = C.CFUNCTYPE(None, C.c_void_p)
+
+
+class vm_error(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("code", C.c_int32),
+        ("os_errno", C.c_int32),
+        ("reserved", C.c_uint32),
+        ("guest_addr", C.c_uint64),
+        ("message", C.c_char_p),
+    ]
+
+
+class vm_log_record(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("level", C.c_uint32),
+        ("category", C.c_uint32),
+        ("reserved", C.c_uint32),
+        ("source", C.c_char_p),
+        ("text", C.c_char_p),
+    ]
+
+vm_log_fn = C.CFUNCTYPE(None, C.c_void_p, C.POINTER(vm_log_record))
+
+
+class vm_host_ops(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("log_level", C.c_uint32),
+        ("log_categories", C.c_uint32),
+        ("reserved", C.c_uint32),
+        ("log", vm_log_fn),
+        ("ud", C.c_void_p),
+        ("free", vm_free_fn),
+    ]
+
+vm_list_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p)
+
+
+class vm_event(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("kind", C.c_uint32),
+        ("t_ns", C.c_uint64),
+        ("a", C.c_uint64),
+        ("b", C.c_uint64),
+        ("text", C.c_char_p),
+    ]
+
+
+class vm_exit(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("reason", C.c_uint32),
+        ("cpu", C.c_uint32),
+        ("code", C.c_int32),
+        ("addr", C.c_uint64),
+        ("data", C.c_uint64),
+        ("icount", C.c_uint64),
+        ("len", C.c_uint32),
+        ("is_write", C.c_uint32),
+        ("text", C.c_char * 128),
+    ]
+
+
+class vm_chr_ops(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("write", C.CFUNCTYPE(C.c_int64, C.c_void_p, C.c_void_p, C.c_size_t)),
+        ("room", C.CFUNCTYPE(None, C.c_void_p)),
+    ]
+
+
+class vm_io_ops(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("min_access", C.c_uint32),
+        ("max_access", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("read", C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_uint32, C.POINTER(C.c_uint64))),
+        ("write", C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)),
+    ]
+
+
+FUNCTIONS = {
+    "vm_buffer_free": (None, [C.c_void_p]),
+    "vm_chr_attach": (C.c_int, [C.c_void_p, C.c_char_p, C.POINTER(vm_chr_ops), C.c_void_p, vm_free_fn]),
+    "vm_chr_break": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_chr_feed": (C.c_int64, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_size_t]),
+    "vm_chr_ready": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_clock_ns": (C.c_uint64, [C.c_void_p]),
+    "vm_config_free": (None, [C.c_void_p]),
+    "vm_config_get": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.POINTER(C.c_size_t)]),
+    "vm_config_new": (C.c_void_p, [C.c_void_p, C.c_char_p]),
+    "vm_config_set_json": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_config_set_str": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p]),
+    "vm_config_set_u64": (C.c_int, [C.c_void_p, C.c_char_p, C.c_uint64]),
+    "vm_cpu_count": (C.c_uint32, [C.c_void_p]),
+    "vm_cpu_get": (C.c_void_p, [C.c_void_p, C.c_uint32]),
+    "vm_cpu_insns": (C.c_uint64, [C.c_void_p]),
+    "vm_cpu_reg_id": (C.c_int64, [C.c_void_p, C.c_char_p]),
+    "vm_cpu_reg_read": (C.c_int, [C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t]),
+    "vm_cpu_reg_write": (C.c_int, [C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t]),
+    "vm_cpu_translate": (C.c_int, [C.c_void_p, C.c_uint64, C.c_int, C.POINTER(C.c_uint64)]),
+    "vm_ctx_create": (C.c_void_p, [C.c_uint32, C.POINTER(vm_host_ops)]),
+    "vm_ctx_unref": (None, [C.c_void_p]),
+    "vm_dev_fields": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
+    "vm_dev_find": (C.c_void_p, [C.c_void_p, C.c_char_p]),
+    "vm_dev_list": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
+    "vm_input_key": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
+    "vm_input_pointer": (C.c_int, [C.c_void_p, C.c_int, C.c_int32, C.c_int32, C.c_int32, C.c_uint32]),
+    "vm_irq_set": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
+    "vm_kick": (C.c_int, [C.c_void_p]),
+    "vm_last_error": (C.POINTER(vm_error), []),
+    "vm_list": (C.c_int, [C.c_void_p, C.c_int, vm_list_fn, C.c_void_p]),
+    "vm_list_props": (C.c_int, [C.c_void_p, C.c_char_p, vm_list_fn, C.c_void_p]),
+    "vm_machine_build": (C.c_void_p, [C.c_void_p]),
+    "vm_machine_destroy": (None, [C.c_void_p]),
+    "vm_machine_dispatch": (C.c_int, [C.c_void_p, C.c_uint32]),
+    "vm_machine_fd": (C.c_int, [C.c_void_p]),
+    "vm_machine_load": (C.c_int, [C.c_void_p, C.c_void_p, C.c_size_t]),
+    "vm_machine_on_event": (C.c_int, [C.c_void_p, C.c_uint32, C.CFUNCTYPE(None, C.c_void_p, C.POINTER(vm_event)), C.c_void_p, vm_free_fn]),
+    "vm_machine_pause": (C.c_int, [C.c_void_p]),
+    "vm_machine_power_button": (C.c_int, [C.c_void_p]),
+    "vm_machine_reset": (C.c_int, [C.c_void_p, C.c_int]),
+    "vm_machine_resume": (C.c_int, [C.c_void_p]),
+    "vm_machine_save": (C.c_int, [C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(C.c_size_t)]),
+    "vm_machine_start": (C.c_int, [C.c_void_p]),
+    "vm_machine_state": (C.c_int, [C.c_void_p]),
+    "vm_machine_stop": (C.c_int, [C.c_void_p]),
+    "vm_machine_wait": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int64, C.POINTER(C.c_int)]),
+    "vm_mem_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+    "vm_mem_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+    "vm_mmio_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_uint64, C.POINTER(vm_io_ops), C.c_void_p, vm_free_fn]),
+    "vm_msi_send": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint32]),
+    "vm_nmi": (C.c_int, [C.c_void_p]),
+    "vm_pio_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint16, C.c_uint32, C.POINTER(vm_io_ops), C.c_void_p, vm_free_fn]),
+    "vm_ram_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_uint64]),
+    "vm_ram_add_ptr": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_uint64, vm_free_fn, C.c_void_p]),
+    "vm_region_enable": (C.c_int, [C.c_void_p, C.c_int]),
+    "vm_region_move": (C.c_int, [C.c_void_p, C.c_uint64]),
+    "vm_region_remove": (C.c_int, [C.c_void_p]),
+    "vm_rom_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_uint64]),
+    "vm_run": (C.c_int, [C.c_void_p, C.c_uint64, C.c_int64, C.POINTER(vm_exit)]),
+    "vm_strerror": (C.c_char_p, [C.c_int]),
+    "vm_version": (C.c_uint32, []),
+    "vm_version_string": (C.c_char_p, []),
+    "vm_vmem_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+    "vm_vmem_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+}
