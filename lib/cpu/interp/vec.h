@@ -42,16 +42,14 @@ static inline void x86_vset(struct vcpu *c, unsigned n, x86_v v)
 {
     _mm_store_si128(x86_vp(c, n), v);
 }
-/** Result of VEX.256: bits 511:256 are cleared. */
+/** Result of VEX.256. Bits 511:256, which it clears, stay clear as long as no EVEX instruction
+ * exists to write them. */
 static inline void x86_vset256(struct vcpu *c, unsigned n, x86_v lo, x86_v hi)
 {
-    x86_v *p = x86_vp(c, n), z = _mm_setzero_si128();
-    _mm_store_si128(p, lo);
-    _mm_store_si128(p + 1, hi);
-    _mm_store_si128(p + 2, z);
-    _mm_store_si128(p + 3, z);
+    _mm_store_si128(x86_vp(c, n), lo);
+    _mm_store_si128(x86_vp(c, n) + 1, hi);
 }
-/** Result of VEX.128: bits 511:128 are cleared. */
+/** Result of VEX.128: the rest is cleared. */
 static inline void x86_vset128(struct vcpu *c, unsigned n, x86_v v)
 {
     x86_vset256(c, n, v, _mm_setzero_si128());

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file avx_mask.c
+ * VMASKMOVPS, VPMASKMOVD and kin, and the gathers: memory operands of which only some elements
+ * are accessed. Elements masked off do not fault.
+ */
+#include "cpu/interp/vec.h"
+
+/* One bit an element: its sign bit in the mask register. */
+static uint32_t mask_bits(struct vcpu *c, unsigned reg, unsigned n_elems, unsigned bytes)
+{
+    uint32_t m = 0;
+    for (unsigned k = 0; k < n_elems; k++)
+        m |= (uint32_t)(c->st.vec[reg][(k + 1) * bytes - 1] >> 7) << k;
+    return m;
+}
+
+/* Linear address of element 0, with only the accessed ones checked against the segment. */
+static uint64_t masked_lin(struct vcpu *c, const struct x86_insn *i, unsigned first, unsigned len,
+                           int access)
+{
+    return x86_seg_lin(c, i, i->seg, x86_ea(c, i) + first, len, access) - first;
+}
+
+static void load_element(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned bytes,
+                         uint8_t *to)
+{
+    if (bytes == 4) {
+        uint32_t v = x86_ld32(c, i, lin);
+        memcpy(to, &v, 4);
+    } else {
+        uint64_t v = x86_ld64(c, i, lin);
+        memcpy(to, &v, 8);
+    }
+}
+
+static X86_NOINLINE void mask_load(struct vcpu *c, const struct x86_insn *i, unsigned size,
+                                   unsigned bytes)
+{
+    uint32_t m = mask_bits(c, i->src, size / bytes, bytes);
+    uint8_t *buf = c->bounce + X86_BOUNCE - 32; /* loads may use the start of it */
+
+    memset(buf, 0, 32);
+    if (m != 0) {
+        unsigned first = (unsigned)__builtin_ctz(m) * bytes;
+        unsigned end = (32 - (unsigned)__builtin_clz(m)) * bytes;
+        uint64_t lin = masked_lin(c, i, first, end - first, X86_ACCESS_R);
+        for (unsigned k = 0; k < size / bytes; k++)
+            if (m >> k & 1)
+                load_element(c, i, lin + k * bytes, bytes, buf + k * bytes);
+    }
+    memcpy(c->st.vec[i->dst], buf, 32);
+}
+
+/* Both ends of the range are accessed, so it touches no page that no element touches. */
+static X86_NOINLINE void mask_store(struct vcpu *c, const struct x86_insn *i, unsigned size,
+                                    unsigned bytes)
+{
+    uint32_t m = mask_bits(c, i->src, size / bytes, bytes);
+
+    if (m == 0)
+        return;
+    unsigned first = (unsigned)__builtin_ctz(m) * bytes;
+    unsigned end = (32 - (unsigned)__builtin_clz(m)) * bytes;
+    uint64_t lin = masked_lin(c, i, first, end - first, X86_ACCESS_W);
+    vm__x86_probe_w(c, i, lin + first, end - first, i->seg);
+    for (unsigned k = 0; k < size / bytes; k++) {
+        const uint8_t *from = c->st.vec[i->src2] + k * bytes;
+        uint64_t v = 0;
+        if (!(m >> k & 1))
+            continue;
+        memcpy(&v, from, bytes);
+        if (bytes == 4)
+            x86_st32(c, i, lin + k * 4, (uint32_t)v);
+        else
+            x86_st64(c, i, lin + k * 8, v);
+    }
+}
+
+#define MASKMOV(name, size, bytes)                                                                 \
+    X86_H(name##_rrm)                                                                              \
+    {                                                                                              \
+        mask_load(c, i, size, bytes);                                                              \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    X86_H(name##_mrr)                                                                              \
+    {                                                                                              \
+        mask_store(c, i, size, bytes);                                                             \
+        X86_NEXT(c, i);                                                                            \
+    }
+MASKMOV(vmaskmovps128, 16, 4)
+MASKMOV(vmaskmovps256, 32, 4)
+MASKMOV(vmaskmovpd128, 16, 8)
+MASKMOV(vmaskmovpd256, 32, 8)
+
+/* ---- gathers [SDM-2C VPGATHERDD]: an element is written and its mask cleared as it arrives, so
+ * that after a fault the instruction goes on where it stopped ---- */
+
+static X86_NOINLINE void gather(struct vcpu *c, const struct x86_insn *i, unsigned n_elems,
+                                unsigned bytes, unsigned index_bytes)
+{
+    uint8_t *dst = c->st.vec[i->dst], *mask = c->st.vec[i->src2];
+    const uint8_t *index = c->st.vec[i->index];
+    uint32_t m = mask_bits(c, i->src2, n_elems, bytes);
+    uint64_t addr_mask = ~UINT64_C(0) >> (64 - (8u << i->asz));
+
+    if (i->dst == i->src2 || i->dst == i->index || i->src2 == i->index)
+        x86_ud(c, i);
+    memset(mask, 0, 32);
+    for (unsigned k = 0; k < n_elems; k++)
+        if (m >> k & 1)
+            memset(mask + k * bytes, 0xff, bytes);
+    for (unsigned k = 0; k < n_elems; k++) {
+        if (!(m >> k & 1))
+            continue;
+        int64_t n;
+        if (index_bytes == 4) {
+            int32_t d;
+            memcpy(&d, index + 4 * k, 4);
+            n = d;
+        } else {
+            memcpy(&n, index + 8 * k, 8);
+        }
+        uint64_t ea = *x86_r64(c, i->base) + ((uint64_t)n << i->scale) + (uint64_t)i->disp;
+        uint64_t lin = x86_seg_lin(c, i, i->seg, ea & addr_mask, bytes, X86_ACCESS_R);
+        load_element(c, i, lin, bytes, dst + k * bytes);
+        memset(mask + k * bytes, 0, bytes);
+    }
+    memset(dst + n_elems * bytes, 0, 32 - n_elems * bytes);
+}
+
+#define GATHER(name, n_elems, bytes, index_bytes)                                                  \
+    X86_H(name##_rmr)                                                                              \
+    {                                                                                              \
+        gather(c, i, n_elems, bytes, index_bytes);                                                 \
+        X86_NEXT(c, i);                                                                            \
+    }
+GATHER(vpgatherdd128, 4, 4, 4)
+GATHER(vpgatherdd256, 8, 4, 4)
+GATHER(vpgatherdq128, 2, 8, 4)
+GATHER(vpgatherdq256, 4, 8, 4)
+GATHER(vpgatherqd128, 2, 4, 8)
+GATHER(vpgatherqd256, 4, 4, 8)
+GATHER(vpgatherqq128, 2, 8, 8)
+GATHER(vpgatherqq256, 4, 8, 8)
