@@ -457,7 +457,9 @@ static int pit_realize(struct vm_dev *dev)
 {
     struct i8254 *s = vm_dev_state(dev);
     vm__dev_timer(dev, &s->timer, on_edge);
-    int st = vm__dev_map(dev, 0, 0x40);
+    int st = vm__dev_line(dev, 0, 0); /* unless the board leads it through the HPET */
+    if (st == VM_OK)
+        st = vm__dev_map(dev, 0, 0x40);
     return st == VM_OK ? vm__dev_map(dev, 1, 0x61) : st;
 }
 

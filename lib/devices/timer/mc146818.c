@@ -468,7 +468,8 @@ static int rtc_realize(struct vm_dev *dev)
     s->seen_s = s->origin;
     show(s, s->origin);
     vm__dev_timer(dev, &s->timer, on_timer);
-    return vm__dev_map(dev, 0, 0x70);
+    int st = vm__dev_line(dev, 0, 8); /* unless the board leads it through the HPET */
+    return st == VM_OK ? vm__dev_map(dev, 0, 0x70) : st;
 }
 
 /** The battery keeps time and memory; RESET# clears enables and flags. */
