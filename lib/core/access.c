@@ -96,52 +96,44 @@ static bool whole(const struct vm_flat *f, uint64_t address, unsigned size)
     return size - 1 <= end - address;
 }
 
-static uint64_t flat_read(struct vm_machine *m, const struct vm_flat *f, uint64_t address,
-                          unsigned size, unsigned widest)
+static uint64_t ram_read(const struct vm_flat *f, uint64_t address, unsigned size)
 {
-    const uint64_t off = f->off + (address - f->extent_first);
-    if (f->ram != NULL)
-        return vm_le_n(f->ram->host + off, size);
-    if (f->ops->parallel)
-        return window_read(f, off, size, widest);
-    vm__lock(m);
-    const uint64_t value = window_read(f, off, size, widest);
-    vm__unlock(m);
-    return value;
+    return vm_le_n(f->ram->host + f->off + (address - f->extent_first), size);
 }
 
-static void flat_write(struct vm_machine *m, const struct vm_flat *f, uint64_t address,
-                       unsigned size, unsigned widest, uint64_t value)
+static void ram_write(const struct vm_flat *f, uint64_t address, unsigned size, uint64_t value)
 {
-    uint64_t off = f->off + (address - f->extent_first);
-    if (f->ram != NULL) {
-        struct vm_ram *ram = f->ram;
-        if (f->readonly) {
-            ram = f->write_ram;
-            off = f->write_off + (address - f->extent_first);
-        }
-        if (ram != NULL) {
-            vm_put_le_n(ram->host + off, size, value);
-            vm__ram_written(ram, off, size);
-        }
-    } else if (f->ops->parallel) {
-        window_write(f, off, size, widest, value);
-    } else {
-        vm__lock(m);
-        window_write(f, off, size, widest, value);
-        vm__unlock(m);
+    struct vm_ram *ram = f->readonly ? f->write_ram : f->ram;
+    const uint64_t off = (f->readonly ? f->write_off : f->off) + (address - f->extent_first);
+    if (ram != NULL) {
+        vm_put_le_n(ram->host + off, size, value);
+        vm__ram_written(ram, off, size);
     }
 }
 
+/*
+ * Windows are looked up again under the lock: while this thread waited for it, the device may have
+ * been moved or freed. Under the lock the map changes only by the handler's own doing.
+ */
 static uint64_t space_read(struct vm_machine *m, unsigned which, uint64_t address, unsigned size,
                            unsigned widest)
 {
     const struct vm_flat *f = vm__flat_find(vm__flat_view(m, which), address);
-    if (f != NULL && whole(f, address, size))
-        return flat_read(m, f, address, size, widest);
+    uint64_t value = 0;
+
+    if (f != NULL && whole(f, address, size)) {
+        const uint64_t off = f->off + (address - f->extent_first);
+        if (f->ram != NULL)
+            return ram_read(f, address, size);
+        if (f->ops->parallel || vm__locked(m))
+            return window_read(f, off, size, widest);
+        vm__lock(m);
+        value = space_read(m, which, address, size, widest);
+        vm__unlock(m);
+        return value;
+    }
     if (size == 1)
         return 0xff; /* nobody drives the bus */
-    uint64_t value = 0;
     for (unsigned i = 0; i < size; i++)
         value |= space_read(m, which, address + i, 1, widest) << (i * 8);
     return value;
@@ -151,8 +143,18 @@ static void space_write(struct vm_machine *m, unsigned which, uint64_t address, 
                         unsigned widest, uint64_t value)
 {
     const struct vm_flat *f = vm__flat_find(vm__flat_view(m, which), address);
+
     if (f != NULL && whole(f, address, size)) {
-        flat_write(m, f, address, size, widest, value);
+        const uint64_t off = f->off + (address - f->extent_first);
+        if (f->ram != NULL) {
+            ram_write(f, address, size, value);
+        } else if (f->ops->parallel || vm__locked(m)) {
+            window_write(f, off, size, widest, value);
+        } else {
+            vm__lock(m);
+            space_write(m, which, address, size, widest, value);
+            vm__unlock(m);
+        }
         return;
     }
     if (size == 1)

@@ -42,6 +42,7 @@ struct vm_region {
     struct vm_ram *ram; /**< RAM and ROM */
     const struct vm_window_ops *ops;
     void *opaque;
+    void (*free_opaque)(void *opaque);
     struct vm_region *target; /**< alias */
     uint64_t target_off;
     struct vm_region *writes_to;

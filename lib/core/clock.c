@@ -38,12 +38,6 @@ void vm__clock_fini(struct vm_machine *m)
 
 /* ---- time ------------------------------------------------------------------------------- */
 
-uintptr_t vm__thread_mark(void)
-{
-    static _Thread_local char mark;
-    return (uintptr_t)&mark;
-}
-
 uint64_t vm__clock_ns(struct vm_machine *m)
 {
     struct vm_clock *c = m->clock;

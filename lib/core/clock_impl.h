@@ -65,6 +65,9 @@ void vm__clock_set(struct vm_machine *m, uint64_t now_ns);
 void vm__run_deadline_moved(struct vm_machine *m);
 
 /** A mark of the calling thread, never 0. */
-uintptr_t vm__thread_mark(void);
+static inline uintptr_t vm__thread_mark(void)
+{
+    return (uintptr_t)pthread_self();
+}
 
 #endif

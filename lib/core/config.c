@@ -430,6 +430,11 @@ int vm__config_set_json(struct vm_config *cfg, const char *json)
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
+bool vm__config_known(const struct vm_config *cfg, const char *name)
+{
+    return find_key(cfg, name) != NULL;
+}
+
 const char *vm__config_str(const struct vm_config *cfg, const char *name)
 {
     const struct entry *e = find_entry(cfg, name);

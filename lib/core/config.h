@@ -62,6 +62,8 @@ int vm__config_set(struct vm_config *cfg, const char *key, const char *value);
 int vm__config_set_json(struct vm_config *cfg, const char *json);
 int vm__config_list_keys(const struct vm_board_class *board, vm_list_fn fn, void *ud);
 
+/** The key exists; if not, the error names the nearest. */
+bool vm__config_known(const struct vm_config *cfg, const char *key);
 /** The text of a key or its default; NULL if it has neither. The key must be a known one. */
 const char *vm__config_str(const struct vm_config *cfg, const char *key);
 uint64_t vm__config_u64(const struct vm_config *cfg, const char *key);

@@ -8,14 +8,12 @@
  */
 #include "core/event.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "host/loop.h"
+#include "host/thread.h"
 
 enum { QUEUE = 64, KEPT = 16, TEXT_BYTES = 128 };
 
@@ -51,8 +49,7 @@ void vm__events_fini(struct vm_machine *m)
     struct vm_events *ev = m->events;
     if (ev == NULL)
         return;
-    if (ev->fd >= 0)
-        close(ev->fd);
+    vm__notify_free(ev->fd);
     if (ev->free_ud != NULL)
         ev->free_ud(ev->ud);
     pthread_mutex_destroy(&ev->lock);
@@ -81,12 +78,14 @@ int vm__events_fd(struct vm_machine *m)
 {
     struct vm_events *ev = m->events;
     pthread_mutex_lock(&ev->lock);
-    if (ev->fd < 0)
-        ev->fd = eventfd(ev->n, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ev->fd < 0) {
+        ev->fd = vm__notify_new();
+        if (ev->fd >= 0 && ev->n != 0)
+            vm__notify_set(ev->fd);
+    }
     const int fd = ev->fd;
-    const int os = errno;
     pthread_mutex_unlock(&ev->lock);
-    return fd >= 0 ? fd : vm__fail_os(VM_E_IO, os, "event descriptor");
+    return fd;
 }
 
 void vm__event_post(struct vm_machine *m, uint32_t kind, uint64_t a, uint64_t b, const char *text)
@@ -106,13 +105,10 @@ void vm__event_post(struct vm_machine *m, uint32_t kind, uint64_t a, uint64_t b,
         queued = true;
     }
     pthread_mutex_unlock(&ev->lock);
-    if (fd >= 0) {
-        const uint64_t one = 1;
-        const ssize_t n = write(fd, &one, sizeof one);
-        (void)n;
-    } else if (queued) {
+    if (fd >= 0)
+        vm__notify_set(fd);
+    else if (queued)
         vm__loop_wake(m->loop);
-    }
 }
 
 int vm__events_run(struct vm_machine *m, uint32_t max, bool owner)
@@ -126,11 +122,8 @@ int vm__events_run(struct vm_machine *m, uint32_t max, bool owner)
         return 0;
     }
     ev->delivering = true;
-    if (ev->fd >= 0) {
-        uint64_t count;
-        const ssize_t n = read(ev->fd, &count, sizeof count);
-        (void)n;
-    }
+    if (ev->fd >= 0)
+        vm__notify_clear(ev->fd);
     while (ev->n != 0 && (uint32_t)ran < max) {
         struct slot s = ev->queue[ev->head];
         ev->head = (ev->head + 1) % QUEUE;
@@ -145,11 +138,8 @@ int vm__events_run(struct vm_machine *m, uint32_t max, bool owner)
         pthread_mutex_lock(&ev->lock);
     }
     ev->delivering = false;
-    if (ev->fd >= 0 && ev->n != 0) { /* stay readable for the rest */
-        const uint64_t one = 1;
-        const ssize_t n = write(ev->fd, &one, sizeof one);
-        (void)n;
-    }
+    if (ev->fd >= 0 && ev->n != 0)
+        vm__notify_set(ev->fd); /* readable for the rest */
     pthread_mutex_unlock(&ev->lock);
     return ran;
 }

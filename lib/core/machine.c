@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/error.h"
 #include "core/address_space.h"
@@ -20,6 +19,7 @@
 #include "core/event.h"
 #include "core/run.h"
 #include "host/loop.h"
+#include "host/thread.h"
 #include "host/time.h"
 
 enum { SECONDS_1970_TO_2000 = 946684800 };
@@ -129,7 +129,7 @@ void vm__machine_random(struct vm_machine *m, void *buf, size_t len)
     while (len != 0) {
         uint64_t v = 0;
         const size_t n = len < sizeof v ? len : sizeof v;
-        if (repeatable || getrandom(&v, sizeof v, 0) != sizeof v)
+        if (repeatable || !vm__host_random(&v, sizeof v))
             v = next_random(m->random);
         memcpy(to, &v, n);
         to += n;

@@ -46,6 +46,8 @@ static void free_retired(struct vm_address_space *as, uint64_t oldest)
 
 static void free_region(struct vm_region *r)
 {
+    if (r->free_opaque != NULL)
+        r->free_opaque(r->opaque);
     free(r->name);
     free(r);
 }
@@ -220,6 +222,11 @@ struct vm_region *vm__alias_new(struct vm_machine *m, const char *name, struct v
     return r;
 }
 
+void vm__region_on_free(struct vm_region *r, void (*fn)(void *opaque))
+{
+    r->free_opaque = fn;
+}
+
 int vm__region_place(struct vm_region *r, uint64_t base, int priority)
 {
     const uint64_t limit = r->space == VM_SPACE_PORT ? 0xffff : UINT64_MAX;
@@ -298,9 +305,8 @@ void vm__region_free(struct vm_region *r)
         link = &(*link)->next;
     *link = r->next;
     changed(r);
-    if (m->mem->changed) {
+    if (m->mem->changed)
         publish(m); /* now: the caller may be about to free what the window calls */
-    }
     if (r->ram != NULL)
         retire(m->mem, NULL, r->ram);
     free_region(r);

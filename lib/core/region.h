@@ -67,6 +67,9 @@ struct vm_region *vm__window_new(struct vm_machine *m, const char *name, enum vm
 struct vm_region *vm__alias_new(struct vm_machine *m, const char *name, struct vm_region *target,
                                 uint64_t off, uint64_t size);
 
+/** Have @p fn called with the region's opaque when a device window is freed. */
+void vm__region_on_free(struct vm_region *r, void (*fn)(void *opaque));
+
 /** Put it on the map and switch it on. May be called again to move it. */
 int vm__region_place(struct vm_region *r, uint64_t base, int priority);
 /** Take it off, or put it back where it was. */

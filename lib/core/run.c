@@ -6,7 +6,6 @@
 #include "core/run.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "core/config.h"
 #include "core/event.h"
 #include "host/loop.h"
+#include "host/thread.h"
 #include "host/time.h"
 
 int vm__run_init(struct vm_machine *m)
@@ -222,20 +222,6 @@ static void *io_main(void *arg)
     return NULL;
 }
 
-/* Signals are the embedder's: its own threads get them. */
-static int spawn(pthread_t *thread, void *(*fn)(void *), void *arg, const char *name)
-{
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    const int os = pthread_create(thread, NULL, fn, arg);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (os != 0)
-        return vm__fail_os(VM_E_NOMEM, os, "start a thread");
-    pthread_setname_np(*thread, name);
-    return VM_OK;
-}
-
 void vm__run_stop_threads(struct vm_machine *m)
 {
     struct vm_run *run = m->run;
@@ -274,7 +260,7 @@ static int start_workers(struct vm_machine *m)
         w->m = m;
         w->runner = one ? NULL : &run->runners[i];
         snprintf(name, sizeof name, "vm-cpu%u", i & 0xfff);
-        if (spawn(&w->thread, worker_main, w, name) != VM_OK)
+        if (vm__thread_start(&w->thread, worker_main, w, name) != VM_OK)
             goto fail;
         pthread_mutex_lock(&run->lock);
         run->n_workers++;
@@ -282,7 +268,7 @@ static int start_workers(struct vm_machine *m)
     }
     if (!one) {
         run->io_quit = false;
-        if (spawn(&run->io_thread, io_main, m, "vm-io") != VM_OK)
+        if (vm__thread_start(&run->io_thread, io_main, m, "vm-io") != VM_OK)
             goto fail;
         run->has_io_thread = true;
     }

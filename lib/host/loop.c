@@ -9,11 +9,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "host/thread.h"
 
 enum { BATCH = 16 };
 
@@ -59,7 +59,7 @@ struct vm_loop *vm__loop_new(void (*lock)(void *), void (*unlock)(void *), void 
     loop->last = &loop->first;
     pthread_mutex_init(&loop->work_lock, NULL);
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-    loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->wake = vm__notify_new();
     loop->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->epoll < 0 || loop->wake < 0 || loop->alarm < 0 ||
         add(loop, EPOLL_CTL_ADD, loop->wake, VM_LOOP_IN, &loop->wake) != 0 ||
@@ -175,11 +175,7 @@ void vm__loop_cancel(struct vm_loop *loop, struct vm_work *work)
 
 void vm__loop_wake(struct vm_loop *loop)
 {
-    const int saved = errno;
-    const uint64_t one = 1;
-    const ssize_t n = write(loop->wake, &one, sizeof one); /* full: awake in any case */
-    (void)n;
-    errno = saved;
+    vm__notify_set(loop->wake);
 }
 
 void vm__loop_alarm(struct vm_loop *loop, uint64_t host_ns)
@@ -192,13 +188,6 @@ void vm__loop_alarm(struct vm_loop *loop, uint64_t host_ns)
             t.it_value.tv_nsec = 1; /* zero would disarm */
     }
     (void)timerfd_settime(loop->alarm, TFD_TIMER_ABSTIME, &t, NULL);
-}
-
-static void drain(int fd)
-{
-    uint64_t count;
-    const ssize_t n = read(fd, &count, sizeof count);
-    (void)n;
 }
 
 /* Count first: work that posts itself again waits for the next turn. */
@@ -252,9 +241,9 @@ void vm__loop_run(struct vm_loop *loop, bool block)
     for (int i = 0; i < n; i++) {
         void *what = ready[i].data.ptr;
         if (what == &loop->wake)
-            drain(loop->wake);
+            vm__notify_clear(loop->wake);
         else if (what == &loop->alarm)
-            drain(loop->alarm);
+            vm__notify_clear(loop->alarm);
         else
             serve(loop, what, ready[i].events);
     }
