@@ -223,8 +223,6 @@ static int build(struct vm_machine *m)
         st = vm__config_each(m->config, "device.", plug_one, m);
     if (st == VM_OK && m->board->finish != NULL)
         st = m->board->finish(m);
-    if (st == VM_OK)
-        st = vm__machine_reset_now(m, VM_RESET_COLD);
     return st;
 }
 
@@ -235,8 +233,10 @@ struct vm_machine *vm__machine_build(const struct vm_config *cfg)
         return NULL;
     vm__lock(m);
     vm__mem_begin(m);
-    const int st = build(m);
+    int st = build(m);
     vm__mem_commit(m);
+    if (st == VM_OK) /* the board's part of a reset already uses memory and ports */
+        st = vm__machine_reset_now(m, VM_RESET_COLD);
     vm__unlock(m);
     if (st != VM_OK) {
         vm__machine_destroy(m);
