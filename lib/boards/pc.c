@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file pc.c
+ * The "pc" board: i440FX host bridge, PIIX3 ISA bridge, PIIX4 power management; what every PC
+ * system since the nineties knows.
+ *
+ * Memory: RAM from 0 to at most 3 GiB, the PCI hole to 4 GiB, the rest of RAM above.
+ * Interrupts: lines 0 to 15 are the ISA ones; each reaches its 8259 input and the IOAPIC pin of the
+ * same number, but for line 0, which is pin 2. Lines 16 to 23 reach the IOAPIC only.
+ */
+#include "boards/pc.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "core/config.h"
+#include "core/device.h"
+#include "core/region.h"
+#include "devices/pci/i440fx.h"
+#include "devices/pci/pci.h"
+#include "devices/pci/piix4_pm.h"
+#include "devices/timer/mc146818.h"
+
+static const struct vm_key keys[] = {
+    { "pc.hpet", VM_KEY_BOOL, .value = "on", .help = "high precision event timer" },
+    { 0 },
+};
+
+/* ---- memory ---- */
+
+static int place_ram(struct vm_machine *m, struct vm_region *ram, const char *name, uint64_t off,
+                     uint64_t size, uint64_t base)
+{
+    if (size == 0)
+        return VM_OK;
+    struct vm_region *part = vm__alias_new(m, name, ram, off, size);
+    return part != NULL ? vm__region_place(part, base, VM_PRIO_RAM) : VM_E_NOMEM;
+}
+
+static int build_ram(struct pc *pc)
+{
+    uint64_t size = vm__config_u64(pc->m->config, "memory.size");
+    uint64_t most = PC_RAM_LIMIT - (PC_HIGH - PC_HOLE);
+    if (size > most)
+        return vm__fail(VM_E_RANGE,
+                        "memory.size: %" PRIu64 " GiB; this board takes at most %" PRIu64,
+                        size >> 30, most >> 30);
+    if (size < PC_RAM_LEAST || size % VM_PAGE_SIZE != 0)
+        return vm__fail(VM_E_RANGE,
+                        "memory.size: at least 2 MiB and a multiple of 4 KiB is needed");
+    struct vm_region *ram = vm__ram_new(pc->m, "ram", size);
+    if (ram == NULL)
+        return VM_E_NOMEM;
+    pc->ram = ram;
+    pc->low_ram = size < PC_HOLE ? size : PC_HOLE;
+    pc->high_ram = size - pc->low_ram;
+    /* 0xA0000 to 0xFFFFF is the host bridge's. */
+    int st = place_ram(pc->m, ram, "ram-base", 0, 0xa0000, 0);
+    if (st == VM_OK)
+        st = place_ram(pc->m, ram, "ram-low", 0x100000, pc->low_ram - 0x100000, 0x100000);
+    if (st == VM_OK)
+        st = place_ram(pc->m, ram, "ram-high", pc->low_ram, pc->high_ram, PC_HIGH);
+    return st;
+}
+
+/* ---- interrupt lines ---- */
+
+/** A level of one of the sources that share a line: open-collector, so any of them asserts it. */
+static void drive_line(struct pc *pc, uint32_t line, uint32_t source, int level)
+{
+    uint32_t old = pc->line_sources[line];
+    uint32_t now = level ? old | 1u << source : old & ~(1u << source);
+    pc->line_sources[line] = now;
+    if ((old != 0) == (now != 0))
+        return;
+    if (line < PC_ISA_LINES)
+        vm__irq_set(&pc->pic_in[line], now != 0);
+    vm__irq_set(&pc->ioapic_in[line == 0 ? 2 : line], now != 0);
+}
+
+/** m->lines[]: what devices are connected to by number. */
+static void line_set(void *opaque, uint32_t n, int level)
+{
+    drive_line(opaque, n, PC_SOURCE_ISA, level);
+}
+
+/** A line with a source of its own: @p n is line | source << 8. */
+static void shared_set(void *opaque, uint32_t n, int level)
+{
+    drive_line(opaque, n & 0xff, n >> 8, level);
+}
+
+static struct vm_irq shared_line(struct pc *pc, uint32_t line, enum pc_source source)
+{
+    return (struct vm_irq) { .set = shared_set, .opaque = pc, .n = line | (uint32_t)source << 8 };
+}
+
+/* ---- parts ---- */
+
+static const struct vm_dev_class *needed_class(struct pc *pc, const char *name)
+{
+    const struct vm_dev_class *cls = vm__dev_class(pc->m, name);
+    if (cls == NULL)
+        (void)vm__fail(VM_E_NOTSUP, "this library was built without %s, which a pc needs", name);
+    return cls;
+}
+
+static struct vm_dev *add(struct pc *pc, const char *class_name, const char *id)
+{
+    const struct vm_dev_class *cls = needed_class(pc, class_name);
+    return cls != NULL ? vm__dev_add(pc->m, cls, id, NULL) : NULL;
+}
+
+/** A function on PCI bus 0. */
+static struct vm_dev *add_pci(struct pc *pc, const struct vm_dev_class *cls, const char *id,
+                              unsigned devfn, const struct vm_setting *settings)
+{
+    struct vm_dev *dev = cls != NULL ? vm__dev_new(pc->m, cls, id, settings) : NULL;
+    if (dev == NULL)
+        return NULL;
+    if (pc->bus == NULL)
+        pc->bus = vm__pci_bus_of(dev); /* the bridge itself comes first */
+    return vm__pci_add(pc->bus, dev, devfn);
+}
+
+static int build_lines(struct pc *pc)
+{
+    struct vm_machine *m = pc->m;
+    for (uint32_t i = 0; i < PC_LINES; i++)
+        m->lines[i] = (struct vm_irq) { .set = line_set, .opaque = pc, .n = i };
+    m->n_lines = PC_LINES;
+    struct vm_dev *pic = add(pc, "i8259", "pic");
+    struct vm_dev *ioapic = add(pc, "ioapic", "ioapic");
+    if (pic == NULL || ioapic == NULL)
+        return vm_last_error()->code;
+    for (uint32_t i = 0; i < PC_LINES; i++) {
+        if (i < PC_ISA_LINES && i != 2) /* input 2 is the cascade */
+            pc->pic_in[i] = vm__dev_pin(pic, i);
+        pc->ioapic_in[i] = vm__dev_pin(ioapic, i);
+    }
+    return VM_OK;
+}
+
+/** Host bridge, ISA bridge, power management; the bridge's PIRQs through the router to the lines.
+ */
+static int build_chipset(struct pc *pc)
+{
+    pc->host = add_pci(pc, needed_class(pc, "i440fx"), "i440fx", 0, NULL);
+    if (pc->host == NULL)
+        return vm_last_error()->code;
+    struct vm_dev *isa = add_pci(pc, needed_class(pc, "piix3"), "piix3", PC_ISA_DEV << 3, NULL);
+    if (isa == NULL)
+        return vm_last_error()->code;
+    pc->pm =
+        add_pci(pc, needed_class(pc, "piix4_pm"), "pm", PC_ISA_DEV << 3 | PC_PM_FUNCTION, NULL);
+    if (pc->pm == NULL)
+        return vm_last_error()->code;
+    for (unsigned i = 0; i < PCI_PINS; i++)
+        vm__dev_connect(pc->host, i, vm__dev_pin(isa, i));
+    for (uint32_t i = 0; i < PC_ISA_LINES; i++)
+        vm__dev_connect(isa, i, shared_line(pc, i, PC_SOURCE_PIRQ));
+    vm__dev_connect(pc->pm, 0, shared_line(pc, 9, PC_SOURCE_SCI));
+    return vm__i440fx_set_memory(pc->host, pc->ram, NULL, 0, 0);
+}
+
+static int build_timers(struct pc *pc)
+{
+    struct vm_dev *pit = add(pc, "i8254", "pit");
+    pc->rtc = pit != NULL ? add(pc, "mc146818", "rtc") : NULL;
+    if (pc->rtc == NULL)
+        return vm_last_error()->code;
+    vm__dev_connect(pit, 0, pc->m->lines[0]);
+    vm__dev_connect(pc->rtc, 0, pc->m->lines[8]);
+    vm__mc146818_set_memory(pc->rtc, pc->low_ram, pc->high_ram);
+    return VM_OK;
+}
+
+static int build_serial(struct pc *pc)
+{
+    static const struct {
+        const char *iobase, *irq, *chr;
+        uint32_t source;
+    } ports[PC_SERIAL_PORTS] = {
+        { "0x3f8", "4", "serial0", PC_SOURCE_ISA },
+        { "0x2f8", "3", "serial1", PC_SOURCE_ISA },
+        { "0x3e8", "4", "serial2", PC_SOURCE_COM3 },
+        { "0x2e8", "3", "serial3", PC_SOURCE_COM4 },
+    };
+    const struct vm_dev_class *cls = needed_class(pc, "ns16550");
+    if (cls == NULL)
+        return VM_E_NOTSUP;
+    for (uint32_t i = 0; i < PC_SERIAL_PORTS; i++) {
+        const struct vm_setting settings[] = {
+            { "iobase", ports[i].iobase },
+            { "irq", ports[i].irq },
+            { "chardev", ports[i].chr },
+            { 0 },
+        };
+        bool on;
+        const char *text = vm__config_str(pc->m->config, ports[i].chr);
+        if (vm__parse_bool(text, &on) != VM_OK)
+            return vm__fail(VM_E_INVAL, "%s: %s is neither on nor off", ports[i].chr, text);
+        if (!on)
+            continue;
+        char id[8] = "com1";
+        id[3] = (char)('1' + i);
+        struct vm_dev *com = vm__dev_add(pc->m, cls, id, settings);
+        if (com == NULL)
+            return vm_last_error()->code;
+        if (ports[i].source != PC_SOURCE_ISA)
+            vm__dev_connect(com, 0, shared_line(pc, i == 2 ? 4 : 3, ports[i].source));
+        pc->devs |= (uint32_t)ACPI_DEV_COM1 << i;
+    }
+    return VM_OK;
+}
+
+/** Keyboard, mouse and their controller; system control port A, where the A20 gates meet. */
+static int build_input(struct pc *pc)
+{
+    struct vm_dev *ps2 = add(pc, "i8042", "ps2");
+    struct vm_dev *port92 = ps2 != NULL ? add(pc, "port92", "port92") : NULL;
+    if (port92 == NULL)
+        return vm_last_error()->code;
+    vm__dev_connect(ps2, 0, pc->m->lines[1]);
+    vm__dev_connect(ps2, 1, pc->m->lines[12]);
+    vm__dev_connect(ps2, 2, vm__dev_pin(port92, 0));
+    pc->devs |= ACPI_DEV_KBD | ACPI_DEV_MOUSE;
+    return VM_OK;
+}
+
+/* ---- the class ---- */
+
+static int pc_build(struct vm_machine *m)
+{
+    struct pc *pc = calloc(1, sizeof *pc);
+    if (pc == NULL)
+        return vm__fail_nomem(sizeof *pc);
+    m->board_state = pc;
+    pc->m = m;
+    int (*const steps[])(struct pc *) = { build_ram,    build_lines,  build_chipset,
+                                          build_timers, build_serial, build_input };
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        int st = steps[i](pc);
+        if (st != VM_OK)
+            return st;
+    }
+    return vm__machine_add_cpus(m, (uint32_t)vm__config_u64(m->config, "cpu.count"));
+}
+
+/** A device of the user's: PCI functions get the next free slot, or the one "addr" names. */
+static struct vm_dev *pc_plug(struct vm_machine *m, const char *class_name, const char *id,
+                              const struct vm_setting *settings)
+{
+    struct pc *pc = pc_of(m);
+    const struct vm_dev_class *cls = vm__dev_class(m, class_name);
+    if (cls->bus != VM_BUS_PCI)
+        return vm__dev_add(m, cls, id, settings);
+    int devfn = vm__pci_free_slot(pc->bus, PC_ISA_DEV + 1);
+    if (devfn < 0) {
+        (void)vm__fail(VM_E_BUSY, "%s: every PCI slot is taken", class_name);
+        return NULL;
+    }
+    return add_pci(pc, cls, id, (unsigned)devfn, settings);
+}
+
+static int pc_finish(struct vm_machine *m)
+{
+    struct pc *pc = pc_of(m);
+    int st = vm__pc_boot_tables(pc);
+    return st == VM_OK ? vm__pc_boot_load(pc) : st;
+}
+
+static int pc_reset(struct vm_machine *m, int kind)
+{
+    (void)kind;
+    return vm__pc_boot_start(pc_of(m));
+}
+
+static void pc_power_button(struct vm_machine *m)
+{
+    vm__piix4_pm_power_button(pc_of(m)->pm);
+}
+
+static void pc_destroy(struct vm_machine *m)
+{
+    struct pc *pc = m->board_state;
+    if (pc == NULL)
+        return;
+    vm__pc_boot_fini(pc);
+    free(pc);
+    m->board_state = NULL;
+}
+
+const struct vm_board_class vm__pc_board = {
+    .name = "pc",
+    .summary = "i440FX and PIIX3 PC",
+    .keys = keys,
+    .build = pc_build,
+    .plug = pc_plug,
+    .finish = pc_finish,
+    .reset = pc_reset,
+    .power_button = pc_power_button,
+    .destroy = pc_destroy,
+};

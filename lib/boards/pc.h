@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file pc.h
+ * Between the files of the "pc" board: i440FX, PIIX3 and the PIIX4's power management.
+ */
+#ifndef LIBVM_BOARDS_PC_H
+#define LIBVM_BOARDS_PC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boards/acpi/acpi.h"
+#include "boards/boot/load.h"
+#include "core/board.h"
+#include "core/machine.h"
+
+enum {
+    PC_SERIAL_PORTS = 4,
+    PC_LINES = 24,      /* the IOAPIC's inputs */
+    PC_ISA_LINES = 16,  /* of these reach the 8259 pair too */
+    PC_PM_BASE = 0x600, /* where firmware puts the power management block */
+    PC_SMI_PORT = 0xb2,
+    PC_ACPI_ENABLE = 0xf1, /* commands to it; the PM block answers them itself */
+    PC_ACPI_DISABLE = 0xf0,
+    PC_ISA_DEV = 1, /* PCI device number of the PIIX3 */
+    PC_PM_FUNCTION = 3,
+    PC_EBDA = 0x9fc00,
+    PC_RSDP = 0xf0000,
+};
+
+#define PC_HOLE      UINT64_C(0xc0000000) /* RAM ends here and goes on at 4 GiB */
+#define PC_HIGH      UINT64_C(0x100000000)
+#define PC_PCI_LAST  UINT32_C(0xfebfffff) /* below the IOAPIC */
+#define PC_RAM_LEAST (UINT64_C(2) << 20)
+#define PC_RAM_LIMIT (UINT64_C(1) << 40) /* physical address width of the processors */
+
+/** Who drives an interrupt line; each has a bit. */
+enum pc_source {
+    PC_SOURCE_ISA = 0, /**< whatever was connected by number */
+    PC_SOURCE_COM3,    /**< COM3 and COM4 share the lines of COM1 and COM2 */
+    PC_SOURCE_COM4,
+    PC_SOURCE_PIRQ,
+    PC_SOURCE_SCI,
+};
+
+struct pc {
+    struct vm_machine *m;
+    struct vm_region *ram;
+    struct vm_dev *host, *pm, *rtc;
+    struct vm_pci_bus *bus;
+    struct vm_irq pic_in[PC_ISA_LINES];
+    struct vm_irq ioapic_in[PC_LINES];
+    uint32_t line_sources[PC_LINES]; /**< bits by enum pc_source */
+    uint64_t low_ram, high_ram;      /**< bytes below the hole and above 4 GiB */
+    uint32_t devs;                   /**< enum acpi_dev */
+    uint32_t hpet_id;
+
+    struct boot_range ranges[BOOT_MAX_RANGES]; /**< the memory map */
+    uint32_t n_ranges;
+    struct acpi_image acpi;
+    uint32_t acpi_gpa; /**< where the tables lie; 0: not placed */
+
+    struct boot_plan plan;
+    bool direct;     /**< the plan starts a kernel; no firmware runs */
+    uint8_t **files; /**< contents the plan borrows from */
+    uint32_t n_files;
+};
+
+static inline struct pc *pc_of(struct vm_machine *m)
+{
+    return m->board_state;
+}
+
+/* pc_boot.c */
+/** Read the kernel and make the plan, if one is configured. */
+int vm__pc_boot_load(struct pc *pc);
+/** Memory map and ACPI tables. */
+int vm__pc_boot_tables(struct pc *pc);
+/** Put everything into memory and set the boot processor's registers. */
+int vm__pc_boot_start(struct pc *pc);
+void vm__pc_boot_fini(struct pc *pc);
+
+/* pc_setup.c */
+/** What firmware does to the chipset before it starts an operating system. */
+void vm__pc_setup(struct pc *pc);
+
+#endif
