@@ -22,7 +22,7 @@ struct vmrun {
     vm_machine *m;
     struct options o;
     struct trace *trace;
-    struct serial *serial[MAX_SERIAL];
+    struct serial *end[MAX_ENDS];
     int wake_fd;
     bool over;
     int status;
@@ -70,13 +70,13 @@ static void on_event(void *ud, const vm_event *e)
 /** Poll everything once. */
 static void turn(struct vmrun *v)
 {
-    struct pollfd fds[2 + 2 * MAX_SERIAL];
-    unsigned n = 2, count[MAX_SERIAL] = { 0 };
+    struct pollfd fds[2 + 2 * MAX_ENDS];
+    unsigned n = 2, count[MAX_ENDS] = { 0 };
     fds[0] = (struct pollfd) { .fd = v->wake_fd, .events = POLLIN };
     fds[1] = (struct pollfd) { .fd = vm_machine_fd(v->m), .events = POLLIN };
-    for (unsigned i = 0; i < MAX_SERIAL; i++)
-        if (v->serial[i] != NULL)
-            n += count[i] = serial_poll(v->serial[i], fds + n);
+    for (unsigned i = 0; i < MAX_ENDS; i++)
+        if (v->end[i] != NULL)
+            n += count[i] = serial_poll(v->end[i], fds + n);
     if (poll(fds, n, -1) < 0)
         return; /* a signal: look again */
     if (fds[0].revents != 0)
@@ -84,8 +84,8 @@ static void turn(struct vmrun *v)
     if (fds[1].revents != 0)
         (void)vm_machine_dispatch(v->m, 16);
     unsigned at = 2;
-    for (unsigned i = 0; i < MAX_SERIAL; i++) {
-        if (v->serial[i] != NULL && !serial_handle(v->serial[i], fds + at, count[i]))
+    for (unsigned i = 0; i < MAX_ENDS; i++) {
+        if (v->end[i] != NULL && !serial_handle(v->end[i], fds + at, count[i]))
             v->over = true;
         at += count[i];
     }
@@ -106,13 +106,11 @@ static void run(struct vmrun *v)
     }
 }
 
-static bool open_serial(struct vmrun *v)
+static bool open_ends(struct vmrun *v)
 {
-    for (unsigned i = 0; i < v->o.n_serial; i++) {
-        if (serial_is_none(v->o.serial[i]))
-            continue;
-        v->serial[i] = serial_open(v->o.serial[i], i, v->wake_fd);
-        if (v->serial[i] == NULL || !serial_attach(v->serial[i], v->m))
+    for (unsigned i = 0; i < v->o.n_ends; i++) {
+        v->end[i] = serial_open(&v->o.ends[i], v->wake_fd);
+        if (v->end[i] == NULL || !serial_attach(v->end[i], v->m))
             return false;
     }
     return true;
@@ -140,6 +138,7 @@ static vm_ctx *make_context(struct vmrun *v)
 /** Parse into a configuration of context @p ctx. False: *status says how to end. */
 static bool parse(struct vmrun *v, vm_ctx *ctx, int argc, char **argv, vm_config **cfg, int *status)
 {
+    options_free(&v->o);
     memset(&v->o, 0, sizeof v->o);
     *status = 1;
     *cfg = ctx != NULL ? vm_config_new(ctx, "pc") : NULL;
@@ -182,8 +181,9 @@ static void clean_up(struct vmrun *v)
 {
     terminal_restore();
     vm_machine_destroy(v->m);
-    for (unsigned i = 0; i < MAX_SERIAL; i++)
-        serial_close(v->serial[i]);
+    for (unsigned i = 0; i < MAX_ENDS; i++)
+        serial_close(v->end[i]);
+    options_free(&v->o);
     vm_config_free(v->cfg);
     vm_ctx_unref(v->ctx);
     trace_close(v->trace);
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
     if (build(&v)) {
         catch_signals(v.wake_fd);
         v.status = 0;
-        if (!open_serial(&v) || (!v.o.paused && vm_machine_start(v.m) != VM_OK && !say_last(NULL)))
+        if (!open_ends(&v) || (!v.o.paused && vm_machine_start(v.m) != VM_OK && !say_last(NULL)))
             v.status = 1;
         else
             run(&v);

@@ -162,20 +162,77 @@ static bool opt_machine(struct parse *p, const char *arg)
     return ok;
 }
 
-static bool opt_serial(struct parse *p, const char *arg)
+/** Note the host's end of a channel. */
+static bool add_end(struct parse *p, const char *option, const char *spec, const char *id)
 {
-    if (p->o->n_serial == MAX_SERIAL) {
-        say("-serial %s: a PC has %d serial ports", arg, MAX_SERIAL);
-        return false;
-    }
-    for (unsigned i = 0; i < p->o->n_serial; i++) {
-        if (serial_is_terminal(arg) && serial_is_terminal(p->o->serial[i])) {
-            say("-serial %s: the terminal belongs to serial port %u already", arg, i);
+    struct options *o = p->o;
+    for (unsigned i = 0; i < o->n_ends; i++) {
+        if (serial_is_terminal(spec) && serial_is_terminal(o->ends[i].spec)) {
+            say("%s %s: the terminal belongs to %s already", option, spec, o->ends[i].id);
             return false;
         }
     }
-    p->o->serial[p->o->n_serial++] = arg;
-    return true;
+    if (o->n_ends == MAX_ENDS || strlen(id) >= ID_BYTES) {
+        say("%s %s: too many, or the id is too long", option, spec);
+        return false;
+    }
+    struct end *e = &o->ends[o->n_ends];
+    e->spec = strdup(spec);
+    (void)snprintf(e->id, sizeof e->id, "%s", id);
+    o->n_ends += e->spec != NULL;
+    return e->spec != NULL;
+}
+
+static bool opt_serial(struct parse *p, const char *arg)
+{
+    char id[ID_BYTES];
+    unsigned n = p->o->n_serial++;
+    if (n >= MAX_SERIAL) {
+        say("-serial %s: a PC has %d serial ports", arg, MAX_SERIAL);
+        return false;
+    }
+    if (serial_is_none(arg))
+        return true;
+    p->o->serial[n] = true;
+    (void)snprintf(id, sizeof id, "serial%u", n);
+    return add_end(p, "-serial", arg, id);
+}
+
+static bool add_device(struct parse *p, const char *option, const char *spec)
+{
+    char key[32];
+    (void)snprintf(key, sizeof key, "device.%u", p->o->n_devices++);
+    return set(p, option, key, spec);
+}
+
+/** -debugcon DEV: a debug port at 0xE9. */
+static bool opt_debugcon(struct parse *p, const char *arg)
+{
+    return add_end(p, "-debugcon", arg, "debugcon") &&
+           add_device(p, "-debugcon", "debugcon,chardev=debugcon");
+}
+
+/** -chardev KIND,id=ID[,path=PATH]: the host's end for a device's chardev property. */
+static bool opt_chardev(struct parse *p, const char *arg)
+{
+    char *copy = strdup(arg), *list = copy, *name, *value, spec[4200];
+    const char *kind = "", *id = "", *path = "";
+    while (copy != NULL && next_item(&list, &name, &value)) {
+        if (*name == '\0')
+            kind = value;
+        else if (strcmp(name, "id") == 0)
+            id = value;
+        else if (strcmp(name, "path") == 0)
+            path = value;
+    }
+    bool ok = false;
+    if (*id == '\0')
+        say("-chardev %s: id= is missing", arg);
+    else if (snprintf(spec, sizeof spec, "%s%s%s", kind, *path != '\0' ? ":" : "", path) <
+             (int)sizeof spec)
+        ok = add_end(p, "-chardev", spec, id);
+    free(copy);
+    return ok;
 }
 
 static int print_row(void *ud, const char *name, const char *summary)
@@ -187,7 +244,7 @@ static int print_row(void *ud, const char *name, const char *summary)
 
 static bool opt_device(struct parse *p, const char *arg)
 {
-    char key[32], class_name[64];
+    char class_name[64];
     size_t n = strcspn(arg, ",");
     if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
         p->done = true;
@@ -198,8 +255,9 @@ static bool opt_device(struct parse *p, const char *arg)
         p->done = true;
         return vm_list_props(p->ctx, class_name, print_row, NULL) == VM_OK || say_last("-device");
     }
-    (void)snprintf(key, sizeof key, "device.%u", p->o->n_devices++);
-    return set(p, "-device", key, arg);
+    if (strncmp(arg, "isa-debugcon", 12) == 0)
+        arg += 4; /* one of the few classes whose name differs here */
+    return add_device(p, "-device", arg);
 }
 
 /** -cpu MODEL[,+feature][,-feature][,feature=on|off] */
@@ -387,6 +445,8 @@ static const struct option table[] = {
     { "-append", "TEXT", "boot.cmdline", NULL, "kernel command line" },
     { "-serial", "DEV", NULL, opt_serial,
       "serial port: stdio, mon:stdio, null, none, pty, file:PATH" },
+    { "-chardev", "KIND,id=ID", NULL, opt_chardev, "host's end for a device's chardev property" },
+    { "-debugcon", "DEV", NULL, opt_debugcon, "debug port 0xE9, to what -serial knows" },
     { "-nographic", NULL, NULL, opt_nothing, "no window; the first serial port is the terminal" },
     { "-no-reboot", NULL, NULL, opt_no_reboot, "end instead of rebooting" },
     { "-device", "NAME[,PROP=V]", NULL, opt_device,
@@ -394,12 +454,13 @@ static const struct option table[] = {
     { "-icount", "shift=N", NULL, opt_icount, "deterministic time: 2^N ns an instruction" },
     { "-rtc", "base=WHEN", NULL, opt_rtc, "clock: utc, localtime, 2006-06-17T16:01:21" },
     { "-name", "NAME", NULL, opt_name, "the machine's name" },
-    { "-d", "ITEM,…", NULL, opt_trace, "trace to stderr; help lists the items" },
+    { "-d", "ITEMS", NULL, opt_trace, "trace to stderr; help lists the items" },
     { "-D", "FILE", NULL, opt_trace_file, "trace to a file instead" },
     { "-S", NULL, NULL, opt_paused, "do not start until SIGCONT" },
     { "-set", "KEY=VALUE", NULL, opt_set, "set any configuration key of the library" },
     { "-display", "none", NULL, opt_only_none, NULL },
     { "-vga", "none", NULL, opt_only_none, NULL },
+    { "-vnc", "none", NULL, opt_only_none, NULL },
     { "-monitor", "none", NULL, opt_only_none, NULL },
     { "-parallel", "none", NULL, opt_only_none, NULL },
     { "-net", "none", NULL, opt_only_none, NULL },
@@ -469,20 +530,26 @@ static bool one(struct parse *p, int argc, char **argv, int *i)
     return unknown_option(argv[*i]);
 }
 
-/** Ports: as many as were asked for, less those that are "none". */
+/** Without -serial the first port is the terminal; the rest of the ports are not there. */
 static bool set_ports(struct parse *p)
 {
     struct options *o = p->o;
-    if (o->n_serial == 0)
-        o->serial[o->n_serial++] = "mon:stdio";
+    if (o->n_serial == 0 && !opt_serial(p, "mon:stdio"))
+        return false;
     for (unsigned i = 0; i < MAX_SERIAL; i++) {
         char key[32];
-        bool present = i < o->n_serial && !serial_is_none(o->serial[i]);
         (void)snprintf(key, sizeof key, "serial%u", i);
-        if (!set(p, "-serial", key, present ? "on" : "off"))
+        if (!set(p, "-serial", key, o->serial[i] ? "on" : "off"))
             return false;
     }
     return true;
+}
+
+void options_free(struct options *o)
+{
+    for (unsigned i = 0; i < o->n_ends; i++)
+        free(o->ends[i].spec);
+    o->n_ends = 0;
 }
 
 bool options_parse(int argc, char **argv, vm_ctx *ctx, vm_config *cfg, struct options *o,

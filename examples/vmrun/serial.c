@@ -25,7 +25,7 @@ enum {
 
 struct serial {
     vm_machine *m;
-    char id[16];
+    char id[ID_BYTES];
     int in_fd, out_fd; /**< -1: none */
     int keep_fd;       /**< a pseudo-terminal's other end, held open; -1: none */
     int wake_fd;       /**< eventfd of the main loop */
@@ -72,11 +72,11 @@ static bool open_file(struct serial *s, const char *path)
     s->out_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     s->owns_fds = true;
     if (s->out_fd < 0)
-        say("-serial file:%s: %s", path, strerror(errno));
+        say("%s: file:%s: %s", s->id, path, strerror(errno));
     return s->out_fd >= 0;
 }
 
-static bool open_pty(struct serial *s, unsigned index)
+static bool open_pty(struct serial *s)
 {
     struct termios t;
     int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -86,13 +86,13 @@ static bool open_pty(struct serial *s, unsigned index)
     if (fd < 0 || grantpt(fd) != 0 || unlockpt(fd) != 0 || (name = ptsname(fd)) == NULL ||
         (s->keep_fd = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0 ||
         tcgetattr(s->keep_fd, &t) != 0) {
-        say("-serial pty: %s", strerror(errno));
+        say("%s: pty: %s", s->id, strerror(errno));
         return false;
     }
     cfmakeraw(&t);
     (void)tcsetattr(s->keep_fd, TCSANOW, &t);
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-    printf("char device redirected to %s (label serial%u)\n", name, index);
+    printf("char device redirected to %s (label %s)\n", name, s->id);
     (void)fflush(stdout);
     return true;
 }
@@ -115,8 +115,9 @@ bool serial_is_terminal(const char *spec)
     return strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0;
 }
 
-struct serial *serial_open(const char *spec, unsigned index, int wake_fd)
+struct serial *serial_open(const struct end *end, int wake_fd)
 {
+    const char *spec = end->spec;
     struct serial *s = calloc(1, sizeof *s);
     if (s == NULL) {
         say("out of memory");
@@ -124,16 +125,16 @@ struct serial *serial_open(const char *spec, unsigned index, int wake_fd)
     }
     s->in_fd = s->out_fd = s->keep_fd = -1;
     s->wake_fd = wake_fd;
-    (void)snprintf(s->id, sizeof s->id, "serial%u", index);
+    (void)snprintf(s->id, sizeof s->id, "%s", end->id);
     bool ok = true;
     if (serial_is_terminal(spec)) {
         open_stdio(s, spec[0] == 'm');
     } else if (strncmp(spec, "file:", 5) == 0) {
         ok = open_file(s, spec + 5);
     } else if (strcmp(spec, "pty") == 0) {
-        ok = open_pty(s, index);
+        ok = open_pty(s);
     } else if (strcmp(spec, "null") != 0) {
-        say("-serial %s: not known; there are stdio, mon:stdio, null, none, pty and file:PATH",
+        say("%s: %s is not known; there are stdio, mon:stdio, null, none, pty and file:PATH", s->id,
             spec);
         ok = false;
     }

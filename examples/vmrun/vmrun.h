@@ -17,17 +17,24 @@
 
 #include <libvm/libvm.h>
 
-enum { MAX_SERIAL = 4 };
+enum { MAX_SERIAL = 4, MAX_ENDS = 12, ID_BYTES = 32 };
+
+/** The host's end of a character channel, as asked for. */
+struct end {
+    char *spec;        /**< "mon:stdio", "null", "file:x", …; owned */
+    char id[ID_BYTES]; /**< the channel: "serial0" */
+};
 
 /** What the command line asks of the program itself; the rest went into the configuration. */
 struct options {
-    const char *serial[MAX_SERIAL]; /**< "mon:stdio", "null", "file:x", …; NULL: not given */
-    unsigned n_serial;
-    unsigned n_devices; /**< "device.N" keys so far */
-    uint32_t trace;     /**< VM_LOG_* from -d */
+    struct end ends[MAX_ENDS];
+    unsigned n_ends;
+    unsigned n_serial;       /**< -serial options so far */
+    bool serial[MAX_SERIAL]; /**< the machine has this port */
+    unsigned n_devices;      /**< "device.N" keys so far */
+    uint32_t trace;          /**< VM_LOG_* from -d */
     const char *trace_file;
-    bool paused; /**< -S */
-    bool no_shutdown;
+    bool paused;       /**< -S */
     const char *accel; /**< kept until it is known that nothing else names one */
 };
 
@@ -42,6 +49,7 @@ const char *nearest(const char *word, const char *const *candidates, size_t n);
 /** Fill the configuration; true: go on. False: *status is the exit status (help, or an error). */
 bool options_parse(int argc, char **argv, vm_ctx *ctx, vm_config *cfg, struct options *o,
                    int *status);
+void options_free(struct options *o);
 
 /* trace.c */
 struct trace;
@@ -60,8 +68,8 @@ void terminal_restore(void);
 
 /* serial.c */
 struct serial;
-/** Make the host's end of a serial port; NULL after a line. */
-struct serial *serial_open(const char *spec, unsigned index, int wake_fd);
+/** Make the host's end of a channel; NULL after a line. */
+struct serial *serial_open(const struct end *end, int wake_fd);
 /** Does this specification leave the port out of the machine altogether? */
 bool serial_is_none(const char *spec);
 /** Is it standard input and output? */
