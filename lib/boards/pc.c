@@ -14,14 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/endian.h"
 #include "base/error.h"
 #include "core/config.h"
 #include "core/device.h"
 #include "core/region.h"
+#include "devices/firmware/fw_cfg.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/pci.h"
 #include "devices/pci/piix4_pm.h"
 #include "devices/timer/mc146818.h"
+
+enum { E820_BYTES = 20 }; /* an entry of the firmware's memory map */
 
 static const struct vm_key keys[] = {
     { "pc.hpet", VM_KEY_BOOL, .value = "on", .help = "high precision event timer" },
@@ -165,15 +169,25 @@ static int build_chipset(struct pc *pc)
     return vm__i440fx_set_memory(pc->host, pc->ram, NULL, 0, 0);
 }
 
+/** PIT and RTC interrupt through the HPET, if there is one, which can take their lines over. */
 static int build_timers(struct pc *pc)
 {
     struct vm_dev *pit = add(pc, "i8254", "pit");
     pc->rtc = pit != NULL ? add(pc, "mc146818", "rtc") : NULL;
     if (pc->rtc == NULL)
         return vm_last_error()->code;
-    vm__dev_connect(pit, 0, pc->m->lines[0]);
-    vm__dev_connect(pc->rtc, 0, pc->m->lines[8]);
     vm__mc146818_set_memory(pc->rtc, pc->low_ram, pc->high_ram);
+    if (!vm__config_bool(pc->m->config, "pc.hpet")) {
+        vm__dev_connect(pit, 0, pc->m->lines[0]);
+        vm__dev_connect(pc->rtc, 0, pc->m->lines[8]);
+        return VM_OK;
+    }
+    struct vm_dev *hpet = add(pc, "hpet", "hpet");
+    if (hpet == NULL)
+        return vm_last_error()->code;
+    vm__dev_connect(pit, 0, vm__dev_pin(hpet, 0));
+    vm__dev_connect(pc->rtc, 0, vm__dev_pin(hpet, 1));
+    pc->devs |= ACPI_DEV_HPET;
     return VM_OK;
 }
 
@@ -230,6 +244,37 @@ static int build_input(struct pc *pc)
     return VM_OK;
 }
 
+static int build_firmware(struct pc *pc)
+{
+    pc->fw_cfg = add(pc, "fw_cfg", "fw_cfg");
+    pc->devs |= ACPI_DEV_FW_CFG;
+    return pc->fw_cfg != NULL ? VM_OK : vm_last_error()->code;
+}
+
+/** What firmware asks for; kvm-unit-tests do too. */
+static int fill_fw_cfg(struct pc *pc)
+{
+    struct vm_dev *dev = pc->fw_cfg;
+    uint8_t e820[BOOT_MAX_RANGES * E820_BYTES];
+    for (uint32_t i = 0; i < pc->n_ranges; i++) {
+        vm_put_le64(e820 + i * E820_BYTES, pc->ranges[i].base);
+        vm_put_le64(e820 + i * E820_BYTES + 8, pc->ranges[i].size);
+        vm_put_le32(e820 + i * E820_BYTES + 16, pc->ranges[i].type);
+    }
+    int st = vm__fw_cfg_add_u64(dev, FW_CFG_RAM_SIZE, pc->low_ram + pc->high_ram);
+    if (st == VM_OK)
+        st = vm__fw_cfg_add_u16(dev, FW_CFG_NB_CPUS, (uint16_t)pc->m->n_cpus);
+    if (st == VM_OK)
+        st = vm__fw_cfg_add_u16(dev, FW_CFG_MAX_CPUS, (uint16_t)pc->m->n_cpus);
+    if (st == VM_OK)
+        st = vm__fw_cfg_add_u16(dev, FW_CFG_NOGRAPHIC, 1);
+    if (st == VM_OK)
+        st = vm__fw_cfg_add_u32(dev, FW_CFG_IRQ0_OVERRIDE, 1);
+    if (st == VM_OK)
+        st = vm__fw_cfg_add_file(dev, "etc/e820", e820, pc->n_ranges * E820_BYTES);
+    return st;
+}
+
 /* ---- the class ---- */
 
 static int pc_build(struct vm_machine *m)
@@ -239,8 +284,8 @@ static int pc_build(struct vm_machine *m)
         return vm__fail_nomem(sizeof *pc);
     m->board_state = pc;
     pc->m = m;
-    int (*const steps[])(struct pc *) = { build_ram,    build_lines,  build_chipset,
-                                          build_timers, build_serial, build_input };
+    int (*const steps[])(struct pc *) = { build_ram,    build_lines, build_chipset, build_timers,
+                                          build_serial, build_input, build_firmware };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);
         if (st != VM_OK)
@@ -268,7 +313,11 @@ static struct vm_dev *pc_plug(struct vm_machine *m, const char *class_name, cons
 static int pc_finish(struct vm_machine *m)
 {
     struct pc *pc = pc_of(m);
+    if (vm__dev_of_class(m, "pvpanic") != NULL)
+        pc->devs |= ACPI_DEV_PVPANIC;
     int st = vm__pc_boot_tables(pc);
+    if (st == VM_OK)
+        st = fill_fw_cfg(pc);
     return st == VM_OK ? vm__pc_boot_load(pc) : st;
 }
 

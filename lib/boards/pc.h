@@ -28,6 +28,7 @@ enum {
     PC_RSDP = 0xf0000,
 };
 
+#define PC_HPET_ID   UINT32_C(0x8086a201) /* low half of the HPET's capabilities: 3 timers */
 #define PC_HOLE      UINT64_C(0xc0000000) /* RAM ends here and goes on at 4 GiB */
 #define PC_HIGH      UINT64_C(0x100000000)
 #define PC_PCI_LAST  UINT32_C(0xfebfffff) /* below the IOAPIC */
@@ -46,14 +47,13 @@ enum pc_source {
 struct pc {
     struct vm_machine *m;
     struct vm_region *ram;
-    struct vm_dev *host, *pm, *rtc;
+    struct vm_dev *host, *pm, *rtc, *fw_cfg;
     struct vm_pci_bus *bus;
     struct vm_irq pic_in[PC_ISA_LINES];
     struct vm_irq ioapic_in[PC_LINES];
     uint32_t line_sources[PC_LINES]; /**< bits by enum pc_source */
     uint64_t low_ram, high_ram;      /**< bytes below the hole and above 4 GiB */
     uint32_t devs;                   /**< enum acpi_dev */
-    uint32_t hpet_id;
 
     struct boot_range ranges[BOOT_MAX_RANGES]; /**< the memory map */
     uint32_t n_ranges;

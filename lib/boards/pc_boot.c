@@ -196,7 +196,7 @@ int vm__pc_boot_tables(struct pc *pc)
         .smi_port = PC_SMI_PORT,
         .acpi_enable = PC_ACPI_ENABLE,
         .acpi_disable = PC_ACPI_DISABLE,
-        .hpet_id = pc->hpet_id,
+        .hpet_id = PC_HPET_ID,
         .pci_base = (uint32_t)PC_HOLE,
         .pci_last = PC_PCI_LAST,
         .pirq = vm__pci_pirq,

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "core/chr.h"
 #include "core/device.h"
+#include "boards/pc.h"
 #include "fake_cpu.h"
 #include "kernels.h"
 
@@ -72,6 +73,9 @@ Test(pc, parts_are_where_guests_look)
     cr_assert(eq(u32, in(m, 0x21, 1), 0x5a));
     cr_assert(eq(u32, in(m, 0x3fd, 1), 0x60)); /* LSR: empty */
     cr_assert(eq(u32, in(m, 0x2fd, 1), 0xff)); /* no COM2 */
+    cr_assert(eq(u64, vm__mmio_read(m, VM_VIEW_NORMAL, 0xfed00000, 4), PC_HPET_ID));
+    out(m, 0x510, 2, 5);
+    cr_assert(eq(u32, in(m, 0x511, 1), 1)); /* fw_cfg: one processor */
     fake_pc_free(m);
 }
 
