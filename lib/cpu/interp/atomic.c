@@ -186,7 +186,8 @@ X86_H(cmpxchg16b)
 #if defined(__x86_64__)
 __attribute__((target("cx16")))
 #endif
-static u128 swap16(u128 *p, u128 expected, u128 desired)
+static u128
+swap16(u128 *p, u128 expected, u128 desired)
 {
     return __sync_val_compare_and_swap(p, expected, desired);
 }

@@ -15,8 +15,7 @@
 /* Flags from a result in AL. */
 static void set_flags(struct vcpu *c, bool cf, bool af)
 {
-    x86_cc(c, 8, (int8_t)AL,
-           (uint64_t)cf << 63 | (uint64_t)cf << 62 | (uint64_t)af << (67 - 8));
+    x86_cc(c, 8, (int8_t)AL, (uint64_t)cf << 63 | (uint64_t)cf << 62 | (uint64_t)af << (67 - 8));
 }
 
 X86_H(daa)

@@ -17,9 +17,18 @@ X86_INLINE void set_cf(struct vcpu *c, unsigned cf)
 }
 
 /* The new value of a word whose bit @p m is set in a mask. */
-X86_INLINE uint64_t bit_bts(uint64_t v, uint64_t m) { return v | m; }
-X86_INLINE uint64_t bit_btr(uint64_t v, uint64_t m) { return v & ~m; }
-X86_INLINE uint64_t bit_btc(uint64_t v, uint64_t m) { return v ^ m; }
+X86_INLINE uint64_t bit_bts(uint64_t v, uint64_t m)
+{
+    return v | m;
+}
+X86_INLINE uint64_t bit_btr(uint64_t v, uint64_t m)
+{
+    return v & ~m;
+}
+X86_INLINE uint64_t bit_btc(uint64_t v, uint64_t m)
+{
+    return v ^ m;
+}
 
 /* A register bit offset into memory is signed and reaches beyond the operand; the address moves by
  * whole operands [SDM-2A BT]. */
@@ -31,7 +40,7 @@ X86_INLINE uint64_t bit_lin(struct vcpu *c, const struct x86_insn *i, unsigned w
     return x86_seg_lin(c, i, i->seg, ea, w / 8, access);
 }
 
-#define OFFSET(W) ((int64_t)(X86_S##W)x86_get_##W(c, i->src))
+#define OFFSET(W)  ((int64_t)(X86_S##W)x86_get_##W(c, i->src))
 #define MASK(W, n) (UINT64_C(1) << ((unsigned)(n) & (W - 1)))
 
 #define BIT_R(name, W, form, N)                                                                    \

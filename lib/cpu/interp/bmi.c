@@ -11,7 +11,7 @@
 #define RM(W, REG)                                                                                 \
     ((i->flags & X86_I_MEM) ? x86_ld##W(c, i, x86_lin(c, i, W / 8, X86_ACCESS_R))                  \
                             : x86_get_##W(c, i->REG))
-#define REG(W, R) x86_get_##W(c, i->R)
+#define REG(W, R)   x86_get_##W(c, i->R)
 #define COUNT(W, R) ((unsigned)x86_get_##W(c, i->R) & (W - 1))
 
 static inline void set_flags(struct vcpu *c, bool sf, bool zf, bool cf)
@@ -69,14 +69,14 @@ static uint64_t extract(uint64_t v, uint64_t mask)
         X86_NEXT(c, i);                                                                            \
     }
 #define BMI(W)                                                                                     \
-    PLAIN(rorx, W, RM(W, src), (unsigned)i->imm & (W - 1), a >> b | a << (-b & (W - 1)))           \
+    PLAIN(rorx, W, RM(W, src), (unsigned)i->imm &(W - 1), a >> b | a << (-b & (W - 1)))            \
     PLAIN(shlx, W, RM(W, src), COUNT(W, src2), a << b)                                             \
     PLAIN(shrx, W, RM(W, src), COUNT(W, src2), a >> b)                                             \
     PLAIN(sarx, W, RM(W, src), COUNT(W, src2), (X86_S##W)a >> b)                                   \
     PLAIN(pdep, W, RM(W, src2), REG(W, src), deposit(b, a))                                        \
     PLAIN(pext, W, RM(W, src2), REG(W, src), extract(b, a))                                        \
-    FLAGS(andn, W, RM(W, src2), REG(W, src), ~b & a, false)                                        \
-    FLAGS(blsi, W, RM(W, src), 0, -a & a, a != b)                                                  \
+    FLAGS(andn, W, RM(W, src2), REG(W, src), ~b &a, false)                                         \
+    FLAGS(blsi, W, RM(W, src), 0, -a &a, a != b)                                                   \
     FLAGS(blsmsk, W, RM(W, src), 1, (a - b) ^ a, a == 0)                                           \
     FLAGS(blsr, W, RM(W, src), 1, (a - b) & a, a == 0)                                             \
     FLAGS(bzhi, W, RM(W, src), REG(W, src2), low_bits(a, b & 0xff), (b & 0xff) >= W)               \

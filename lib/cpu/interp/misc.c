@@ -126,9 +126,15 @@ static void stack_store(struct vcpu *c, const struct x86_insn *i, uint64_t sp, u
     uint64_t lin = x86_seg_lin(c, i, X86_SS, sp, 1u << i->osz, X86_ACCESS_W);
 
     switch (i->osz) {
-    case 1: x86_st16_seg(c, i, lin, X86_SS, (uint16_t)v); break;
-    case 2: x86_st32_seg(c, i, lin, X86_SS, (uint32_t)v); break;
-    default: x86_st64_seg(c, i, lin, X86_SS, v); break;
+    case 1:
+        x86_st16_seg(c, i, lin, X86_SS, (uint16_t)v);
+        break;
+    case 2:
+        x86_st32_seg(c, i, lin, X86_SS, (uint32_t)v);
+        break;
+    default:
+        x86_st64_seg(c, i, lin, X86_SS, v);
+        break;
     }
 }
 
@@ -137,9 +143,12 @@ static uint64_t stack_load(struct vcpu *c, const struct x86_insn *i, uint64_t sp
     uint64_t lin = x86_seg_lin(c, i, X86_SS, sp, 1u << i->osz, X86_ACCESS_R);
 
     switch (i->osz) {
-    case 1: return x86_ld16_seg(c, i, lin, X86_SS);
-    case 2: return x86_ld32_seg(c, i, lin, X86_SS);
-    default: return x86_ld64_seg(c, i, lin, X86_SS);
+    case 1:
+        return x86_ld16_seg(c, i, lin, X86_SS);
+    case 2:
+        return x86_ld32_seg(c, i, lin, X86_SS);
+    default:
+        return x86_ld64_seg(c, i, lin, X86_SS);
     }
 }
 

@@ -20,8 +20,8 @@ X86_INLINE void mul_flags(struct vcpu *c, unsigned w, uint64_t low, bool wide)
                             : x86_get_##W(c, i->dst))
 
 /* The low and high halves live in AX, or in rDX:rAX. */
-#define LOW(W)     x86_get_##W(c, X86_RAX * 8)
-#define HIGH(W)    x86_get_##W(c, X86_RDX * 8)
+#define LOW(W)  x86_get_##W(c, X86_RAX * 8)
+#define HIGH(W) x86_get_##W(c, X86_RDX * 8)
 #define SET_PAIR(W, lo, hi)                                                                        \
     do {                                                                                           \
         x86_set_##W(c, X86_RAX * 8, lo);                                                           \
@@ -49,7 +49,7 @@ X86_H(imul8)
 #define MUL(W, WIDE, SWIDE)                                                                        \
     X86_H(mul##W)                                                                                  \
     {                                                                                              \
-        WIDE p = (WIDE)LOW(W) * SRC(W);                                                  \
+        WIDE p = (WIDE)LOW(W) * SRC(W);                                                            \
         X86_U##W high = (X86_U##W)(p >> W);                                                        \
         SET_PAIR(W, (X86_U##W)p, high);                                                            \
         mul_flags(c, W, (X86_U##W)p, high != 0);                                                   \
@@ -57,7 +57,7 @@ X86_H(imul8)
     }                                                                                              \
     X86_H(imul##W)                                                                                 \
     {                                                                                              \
-        SWIDE p = (SWIDE)(X86_S##W)LOW(W) * (X86_S##W)SRC(W);                            \
+        SWIDE p = (SWIDE)(X86_S##W)LOW(W) * (X86_S##W)SRC(W);                                      \
         SET_PAIR(W, (X86_U##W)p, (X86_U##W)((WIDE)p >> W));                                        \
         mul_flags(c, W, (X86_U##W)p, p != (X86_S##W)p);                                            \
         X86_NEXT(c, i);                                                                            \
@@ -112,7 +112,7 @@ X86_H(idiv8)
 #define DIV(W, WIDE, SWIDE)                                                                        \
     X86_H(div##W)                                                                                  \
     {                                                                                              \
-        X86_U##W d = SRC(W), hi = HIGH(W), lo = LOW(W);                                  \
+        X86_U##W d = SRC(W), hi = HIGH(W), lo = LOW(W);                                            \
         if (x86_unlikely(hi >= d))                                                                 \
             vm__x86_fault(c, i, X86_XDE, 0);                                                       \
         if (hi == 0) {                                                                             \
@@ -125,7 +125,7 @@ X86_H(idiv8)
     }                                                                                              \
     X86_H(idiv##W)                                                                                 \
     {                                                                                              \
-        X86_S##W d = (X86_S##W)SRC(W), hi = (X86_S##W)HIGH(W), lo = (X86_S##W)LOW(W);    \
+        X86_S##W d = (X86_S##W)SRC(W), hi = (X86_S##W)HIGH(W), lo = (X86_S##W)LOW(W);              \
         if (x86_unlikely(d == 0))                                                                  \
             vm__x86_fault(c, i, X86_XDE, 0);                                                       \
         if (hi == lo >> (W - 1) && d != -1) {                                                      \

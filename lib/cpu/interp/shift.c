@@ -15,12 +15,12 @@
         x86_set_##W(c, i->dst, (X86_U##W)x86_sh_##name(c, W, a, N, IMM));                          \
         X86_NEXT(c, i);                                                                            \
     }
-#define SHIFT_M(name, W, form, LIN, N, IMM)                                                        \
+#define SHIFT_M(name, W, form, LIN, N)                                                             \
     X86_H(name##W##_##form)                                                                        \
     {                                                                                              \
         uint64_t lin = LIN;                                                                        \
         uint8_t *p = x86_rmw(c, i, lin, W / 8);                                                    \
-        X86_POKE(W, p, x86_sh_##name(c, W, X86_PEEK(W, p), N, IMM));                               \
+        X86_POKE(W, p, x86_sh_##name(c, W, X86_PEEK(W, p), N, false));                             \
         x86_rmw_end(c, i, lin, W / 8, p);                                                          \
         X86_NEXT(c, i);                                                                            \
     }
@@ -29,10 +29,10 @@
 #define SHIFT(name, W)                                                                             \
     SHIFT_R(name, W, rr, BY_CL(W), false)                                                          \
     SHIFT_R(name, W, ri, BY_IMM(W), true)                                                          \
-    SHIFT_M(name, W, mr, FLAT, BY_CL(W), false)                                                    \
-    SHIFT_M(name, W, mr_g, GEN(W), BY_CL(W), false)                                                \
-    SHIFT_M(name, W, mi, FLAT, BY_IMM(W), true)                                                    \
-    SHIFT_M(name, W, mi_g, GEN(W), BY_IMM(W), true)
+    SHIFT_M(name, W, mr, FLAT, BY_CL(W))                                                           \
+    SHIFT_M(name, W, mr_g, GEN(W), BY_CL(W))                                                       \
+    SHIFT_M(name, W, mi, FLAT, BY_IMM(W))                                                          \
+    SHIFT_M(name, W, mi_g, GEN(W), BY_IMM(W))
 #define SHIFTS(name) SHIFT(name, 8) SHIFT(name, 16) SHIFT(name, 32) SHIFT(name, 64)
 SHIFTS(shl)
 SHIFTS(shr)

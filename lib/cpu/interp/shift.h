@@ -3,12 +3,12 @@
  * @file shift.h
  * Meaning of shifts and rotates: result and flags, at a width that is a constant where these are
  * inlined. @p n is the count, already masked to 5 or 6 bits [SDM-2B SAL/SAR/SHL/SHR, RCL/RCR/ROL/
- * ROR]; @p imm tells an immediate count from CL.
+ * ROR]; @p imm: an immediate count and a register operand.
  *
  * Undefined by the manual and found by running the instructions on Intel hardware (Sapphire
  * Rapids): OF of a multi-bit operation is what its first one-bit step would give, except that ROL
- * and ROR by an immediate other than 1 leave OF alone; AF is cleared by shifts and kept by rotates;
- * RCL and RCR by a multiple of width + 1 leave every flag alone.
+ * and ROR of a register by an immediate other than 1 leave OF alone; AF is cleared by shifts and
+ * kept by rotates; RCL and RCR by a multiple of width + 1 leave every flag alone.
  */
 #ifndef LIBVM_CPU_INTERP_SHIFT_H
 #define LIBVM_CPU_INTERP_SHIFT_H

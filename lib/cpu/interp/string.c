@@ -53,10 +53,14 @@ X86_INLINE uint64_t load_di(struct vcpu *c, const struct x86_insn *i, unsigned s
     uint64_t lin = x86_seg_lin(c, i, X86_ES, off, 1u << sz, X86_ACCESS_R);
 
     switch (sz) {
-    case 0: return x86_ld8_seg(c, i, lin, X86_ES);
-    case 1: return x86_ld16_seg(c, i, lin, X86_ES);
-    case 2: return x86_ld32_seg(c, i, lin, X86_ES);
-    default: return x86_ld64_seg(c, i, lin, X86_ES);
+    case 0:
+        return x86_ld8_seg(c, i, lin, X86_ES);
+    case 1:
+        return x86_ld16_seg(c, i, lin, X86_ES);
+    case 2:
+        return x86_ld32_seg(c, i, lin, X86_ES);
+    default:
+        return x86_ld64_seg(c, i, lin, X86_ES);
     }
 }
 
@@ -66,10 +70,18 @@ X86_INLINE void store_di(struct vcpu *c, const struct x86_insn *i, unsigned sz, 
     uint64_t lin = x86_seg_lin(c, i, X86_ES, off, 1u << sz, X86_ACCESS_W);
 
     switch (sz) {
-    case 0: x86_st8_seg(c, i, lin, X86_ES, (uint8_t)v); break;
-    case 1: x86_st16_seg(c, i, lin, X86_ES, (uint16_t)v); break;
-    case 2: x86_st32_seg(c, i, lin, X86_ES, (uint32_t)v); break;
-    default: x86_st64_seg(c, i, lin, X86_ES, v); break;
+    case 0:
+        x86_st8_seg(c, i, lin, X86_ES, (uint8_t)v);
+        break;
+    case 1:
+        x86_st16_seg(c, i, lin, X86_ES, (uint16_t)v);
+        break;
+    case 2:
+        x86_st32_seg(c, i, lin, X86_ES, (uint32_t)v);
+        break;
+    default:
+        x86_st64_seg(c, i, lin, X86_ES, v);
+        break;
     }
 }
 
@@ -121,8 +133,7 @@ X86_INLINE uint64_t min3(uint64_t a, uint64_t b, uint64_t n)
 /* Between chunks: is the instruction to be left, to come back to it later? */
 X86_INLINE bool must_leave(const struct vcpu *c)
 {
-    return (c->mode & X86_MODE_STEP) ||
-           atomic_load_explicit(&c->req, memory_order_relaxed) != 0;
+    return (c->mode & X86_MODE_STEP) || atomic_load_explicit(&c->req, memory_order_relaxed) != 0;
 }
 
 /* The most elements a chunk may have now. */
@@ -131,10 +142,23 @@ X86_INLINE uint64_t chunk_limit(const struct vcpu *c, uint64_t count)
     return c->mode & X86_MODE_STEP ? 1 : count;
 }
 
+/* A count of 0 writes RCX all the same, MOVS and STOS their indexes too: with 32-bit addresses the
+ * upper halves are cleared. Not in the manual; Intel hardware does it. */
+X86_INLINE void zero_count(struct vcpu *c, const struct x86_insn *i, bool si, bool di)
+{
+    add_index(c, i, X86_RCX, 0);
+    if (si)
+        add_index(c, i, X86_RSI, 0);
+    if (di)
+        add_index(c, i, X86_RDI, 0);
+}
+
 /* Run CHUNK, which handles 1 to n elements and returns their number, until RCX is 0. */
-#define REPEAT(CHUNK)                                                                              \
+#define REPEAT(CHUNK, SI, DI)                                                                      \
     do {                                                                                           \
         uint64_t count = GPR[X86_RCX] & address_mask(i), done;                                     \
+        if (x86_unlikely(count == 0))                                                              \
+            zero_count(c, i, SI, DI);                                                              \
         for (; count != 0; count -= done) {                                                        \
             uint64_t n = chunk_limit(c, count);                                                    \
             done = CHUNK;                                                                          \
@@ -248,19 +272,23 @@ X86_INLINE uint64_t lods(struct vcpu *c, const struct x86_insn *i, unsigned sz, 
     return n;
 }
 
-#define COPY(name, W, sz)                                                                          \
+#define COPY(name, W, sz, SI, DI)                                                                  \
     X86_H(name##W)                                                                                 \
     {                                                                                              \
         if (is_repeated(i))                                                                        \
-            REPEAT(name(c, i, sz, n));                                                             \
+            REPEAT(name(c, i, sz, n), SI, DI);                                                     \
         else                                                                                       \
             (void)name(c, i, sz, 1);                                                               \
         X86_NEXT(c, i);                                                                            \
     }
-#define COPIES(name) COPY(name, 8, 0) COPY(name, 16, 1) COPY(name, 32, 2) COPY(name, 64, 3)
-COPIES(movs)
-COPIES(stos)
-COPIES(lods)
+#define COPIES(name, SI, DI)                                                                       \
+    COPY(name, 8, 0, SI, DI)                                                                       \
+    COPY(name, 16, 1, SI, DI)                                                                      \
+    COPY(name, 32, 2, SI, DI)                                                                      \
+    COPY(name, 64, 3, SI, DI)
+COPIES(movs, true, true)
+COPIES(stos, false, true)
+COPIES(lods, false, false)
 
 /* ---- SCAS and CMPS ---- */
 
@@ -296,7 +324,7 @@ X86_NO_TSAN X86_INLINE uint64_t scas(struct vcpu *c, const struct x86_insn *i, u
             d += step;
         } while (++k < n && (a == b) != until);
     }
-    *last = (struct compared){ a, b, (a == b) == until };
+    *last = (struct compared) { a, b, (a == b) == until };
     add_index(c, i, X86_RDI, distance(c, sz, k));
     return k;
 }
@@ -323,7 +351,7 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
             d += step;
         } while (++k < n && (a == b) != until);
     }
-    *last = (struct compared){ a, b, (a == b) == until };
+    *last = (struct compared) { a, b, (a == b) == until };
     add_index(c, i, X86_RSI, distance(c, sz, k));
     add_index(c, i, X86_RDI, distance(c, sz, k));
     return k;
@@ -340,8 +368,10 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
             X86_NEXT(c, i);                                                                        \
         }                                                                                          \
         uint64_t count = GPR[X86_RCX] & address_mask(i), done;                                     \
-        if (count == 0)                                                                            \
+        if (count == 0) {                                                                          \
+            zero_count(c, i, false, false);                                                        \
             X86_NEXT(c, i);                                                                        \
+        }                                                                                          \
         for (;;) {                                                                                 \
             done = name(c, i, sz, chunk_limit(c, count), &last);                                   \
             add_index(c, i, X86_RCX, -done);                                                       \
