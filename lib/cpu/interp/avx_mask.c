@@ -52,7 +52,8 @@ static X86_NOINLINE void mask_load(struct vcpu *c, const struct x86_insn *i, uns
     memcpy(c->st.vec[i->dst], buf, 32);
 }
 
-/* Both ends of the range are accessed, so it touches no page that no element touches. */
+/* All checks before the first write. The range of accessed elements touches no page that none of
+ * them touches; in a second page silicon reports the last byte as what it could not write. */
 static X86_NOINLINE void mask_store(struct vcpu *c, const struct x86_insn *i, unsigned size,
                                     unsigned bytes)
 {
@@ -63,7 +64,10 @@ static X86_NOINLINE void mask_store(struct vcpu *c, const struct x86_insn *i, un
     unsigned first = (unsigned)__builtin_ctz(m) * bytes;
     unsigned end = (32 - (unsigned)__builtin_clz(m)) * bytes;
     uint64_t lin = masked_lin(c, i, first, end - first, X86_ACCESS_W);
-    vm__x86_probe_w(c, i, lin + first, end - first, i->seg);
+    unsigned room = VM_PAGE_SIZE - (unsigned)((lin + first) & (VM_PAGE_SIZE - 1));
+    vm__x86_probe_w(c, i, lin + first, room < end - first ? room : end - first, i->seg);
+    if (room < end - first)
+        vm__x86_probe_w(c, i, lin + end - 1, 1, i->seg);
     for (unsigned k = 0; k < size / bytes; k++) {
         const uint8_t *from = c->st.vec[i->src2] + k * bytes;
         uint64_t v = 0;
@@ -96,36 +100,46 @@ MASKMOV(vmaskmovpd256, 32, 8)
 /* ---- gathers [SDM-2C VPGATHERDD]: an element is written and its mask cleared as it arrives, so
  * that after a fault the instruction goes on where it stopped ---- */
 
+static int64_t index_at(const uint8_t *index, unsigned k, unsigned bytes)
+{
+    int64_t n;
+    if (bytes == 8) {
+        memcpy(&n, index + 8 * k, 8);
+    } else {
+        int32_t d;
+        memcpy(&d, index + 4 * k, 4);
+        n = d;
+    }
+    return n;
+}
+
+/* What a fault leaves behind is silicon's: mask elements become all ones or zero over the whole
+ * vector length, even where the gather uses fewer, and what lies above the length is cleared, in the
+ * destination once an element has arrived. */
 static X86_NOINLINE void gather(struct vcpu *c, const struct x86_insn *i, unsigned n_elems,
                                 unsigned bytes, unsigned index_bytes)
 {
     uint8_t *dst = c->st.vec[i->dst], *mask = c->st.vec[i->src2];
-    const uint8_t *index = c->st.vec[i->index];
-    uint32_t m = mask_bits(c, i->src2, n_elems, bytes);
+    unsigned len = i->flags & X86_I_L ? 32 : 16;
+    uint32_t m = mask_bits(c, i->src2, len / bytes, bytes);
     uint64_t addr_mask = ~UINT64_C(0) >> (64 - (8u << i->asz));
 
     if (i->dst == i->src2 || i->dst == i->index || i->src2 == i->index)
         x86_ud(c, i);
-    memset(mask, 0, 32);
-    for (unsigned k = 0; k < n_elems; k++)
-        if (m >> k & 1)
-            memset(mask + k * bytes, 0xff, bytes);
+    memset(mask + len, 0, 32 - len);
+    for (unsigned k = 0; k < len / bytes; k++)
+        memset(mask + k * bytes, m >> k & 1 ? 0xff : 0, bytes);
     for (unsigned k = 0; k < n_elems; k++) {
         if (!(m >> k & 1))
             continue;
-        int64_t n;
-        if (index_bytes == 4) {
-            int32_t d;
-            memcpy(&d, index + 4 * k, 4);
-            n = d;
-        } else {
-            memcpy(&n, index + 8 * k, 8);
-        }
+        int64_t n = index_at(c->st.vec[i->index], k, index_bytes);
         uint64_t ea = *x86_r64(c, i->base) + ((uint64_t)n << i->scale) + (uint64_t)i->disp;
         uint64_t lin = x86_seg_lin(c, i, i->seg, ea & addr_mask, bytes, X86_ACCESS_R);
         load_element(c, i, lin, bytes, dst + k * bytes);
         memset(mask + k * bytes, 0, bytes);
+        memset(dst + len, 0, 32 - len);
     }
+    memset(mask, 0, 32);
     memset(dst + n_elems * bytes, 0, 32 - n_elems * bytes);
 }
 

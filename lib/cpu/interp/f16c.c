@@ -75,27 +75,23 @@ X86_H(vcvtps2ph256_rri)
     X86_FP_END128(c, i, _mm_unpacklo_epi64(lo, hi));
 }
 
-/* Whether the store faults is known before the conversion sets flags. */
+/* Conversion first: its flags stay set when the store faults, as on silicon. */
 X86_H(vcvtps2ph128_mri)
 {
-    uint64_t lin = x86_lin(c, i, 8, X86_ACCESS_W);
-    vm__x86_probe_w(c, i, lin, 8, i->seg);
     x86_fp_enter(c);
     x86_v r = op_vcvtps2ph(x86_vlo(c, i->src), x86_imm8(i));
     x86_fp_settle(c, i);
-    x86_st64(c, i, lin, (uint64_t)_mm_cvtsi128_si64(r));
+    x86_st64(c, i, x86_lin(c, i, 8, X86_ACCESS_W), (uint64_t)_mm_cvtsi128_si64(r));
     X86_NEXT(c, i);
 }
 
 X86_H(vcvtps2ph256_mri)
 {
-    uint64_t lin = x86_lin(c, i, 16, X86_ACCESS_W);
-    vm__x86_probe_w(c, i, lin, 16, i->seg);
     x86_fp_enter(c);
     x86_v lo = op_vcvtps2ph(x86_vlo(c, i->src), x86_imm8(i));
     x86_v hi = op_vcvtps2ph(x86_vhi(c, i->src), x86_imm8(i));
     x86_fp_settle(c, i);
     _mm_store_si128((x86_v *)(void *)c->bounce, _mm_unpacklo_epi64(lo, hi));
-    vm__x86_st_block(c, i, lin, c->bounce, 16);
+    vm__x86_st_block(c, i, x86_lin(c, i, 16, X86_ACCESS_W), c->bounce, 16);
     X86_NEXT(c, i);
 }
