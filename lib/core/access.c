@@ -189,6 +189,7 @@ void vm__port_write(struct vm_machine *m, uint16_t port, unsigned size, uint32_t
 static const struct vm_flat *at(struct vm_machine *m, uint64_t gpa)
 {
     /* Looked up anew for every stretch: a window's handler may have changed the map. */
+    vm__mem_flush(m);
     return vm__flat_find(vm__flat_view(m, VM_VIEW_NORMAL), gpa);
 }
 

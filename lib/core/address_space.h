@@ -96,6 +96,9 @@ struct vm_address_space {
 
 int vm__mem_init(struct vm_machine *m);
 void vm__mem_fini(struct vm_machine *m);
+/** Publish pending changes now: copies in the middle of a transaction see the map as it is. Under
+ * the lock. */
+void vm__mem_flush(struct vm_machine *m);
 
 /** The stretch that holds an address, or NULL. */
 static inline const struct vm_flat *vm__flat_find(const struct vm_flat_view *v, uint64_t address)

@@ -171,6 +171,8 @@ int vm__machine_reset_now(struct vm_machine *m, int kind)
         m->cpus[i]->cls->reset(m->cpus[i]);
         m->run->runners[i].halted = false;
     }
+    m->run->turn = 0;
+    m->run->slice_left = VM_SLICE;
     return m->board != NULL && m->board->reset != NULL ? m->board->reset(m, kind) : VM_OK;
 }
 

@@ -106,6 +106,12 @@ static void publish(struct vm_machine *m)
     free_retired(as, vm__run_oldest_epoch(m));
 }
 
+void vm__mem_flush(struct vm_machine *m)
+{
+    if (m->mem->changed)
+        publish(m);
+}
+
 void vm__mem_begin(struct vm_machine *m)
 {
     vm__lock(m);

@@ -93,7 +93,7 @@ const char *vm__region_name(const struct vm_region *r);
 /** The page records of RAM or ROM, NULL otherwise. */
 struct vm_page *vm__region_pages(struct vm_region *r);
 
-/** Several changes, one rebuild. Nest. */
+/** Several changes, one rebuild, at the latest when memory is copied. Nest. */
 void vm__mem_begin(struct vm_machine *m);
 void vm__mem_commit(struct vm_machine *m);
 

@@ -35,6 +35,9 @@ struct vm_runner {
     bool halted;              /**< run() said so; look at has_work() before running again */
 };
 
+/** Instructions a processor runs before the next one's turn, where one thread runs all. */
+enum { VM_SLICE = 50000 };
+
 enum { VM_SLEEP_NO = 0, VM_SLEEP_FUTEX = 1, VM_SLEEP_LOOP = 2 };
 
 /** One thread and the processors it runs. */
@@ -63,7 +66,9 @@ struct vm_run {
     vm_exit last;           /**< reported by the next vm_run(), or by an event */
     struct vm_runner *runners; /**< by processor */
     _Atomic bool by_guest;     /**< the pending reset or power-off came from the guest */
-    uint32_t turn;             /**< processor whose turn it is, when one thread runs all */
+    /* When one thread runs all; saved, so that a run does not depend on where it was cut. */
+    uint32_t turn;       /**< processor whose turn it is */
+    uint32_t slice_left; /**< instructions of its turn; 0: the next one's turn begins */
 };
 
 int vm__run_init(struct vm_machine *m);

@@ -12,10 +12,8 @@
 #include "host/loop.h"
 #include "host/time.h"
 
-enum {
-    LONG_RUN = 1 << 30, /* instructions: a processor with a thread of its own is stopped by request */
-    SLICE = 50000,      /* instructions a processor runs before the next one's turn */
-};
+/* Instructions: a processor with a thread of its own is stopped by request. */
+enum { LONG_RUN = 1 << 30 };
 
 /* ---- waking ----------------------------------------------------------------------------- */
 
@@ -232,12 +230,14 @@ static bool wait_for_work(struct vm_machine *m, const struct vm_limits *limits)
     return false;
 }
 
-/* Instructions until the next timer, or a whole slice. */
+/* Instructions until the next timer, or the rest of the turn. */
 static uint64_t budget(struct vm_machine *m, const struct vm_limits *limits)
 {
     struct vm_clock *c = m->clock;
-    uint64_t n = limits->insns < SLICE ? limits->insns : SLICE;
+    uint64_t n = m->run->slice_left;
 
+    if (limits->insns < n)
+        n = limits->insns;
     if (c->mode == VM_CLOCK_ICOUNT) {
         const uint64_t next = vm__clock_next(c), now = vm__clock_ns(m);
         const uint64_t ns = next > now ? next - now : 0;
@@ -248,25 +248,36 @@ static uint64_t budget(struct vm_machine *m, const struct vm_limits *limits)
     return n != 0 ? n : 1;
 }
 
-/* The next processor that has something to do gets a slice. False: none has. */
+/* The processor whose turn it is, skipping those that have nothing to do; NULL: none has. */
+static struct vm_runner *whose_turn(struct vm_machine *m)
+{
+    struct vm_run *run = m->run;
+    for (uint32_t i = 0; i < m->n_cpus; i++) {
+        struct vm_runner *r = &run->runners[run->turn % m->n_cpus];
+        if (run->slice_left != 0 && !idle(r))
+            return r;
+        run->turn = (run->turn + 1) % m->n_cpus;
+        run->slice_left = VM_SLICE;
+    }
+    struct vm_runner *last = m->n_cpus != 0 ? &run->runners[run->turn] : NULL;
+    return last != NULL && !idle(last) ? last : NULL;
+}
+
+/* Run the processor whose turn it is. False: none has anything to do. */
 static bool take_turn(struct vm_machine *m, struct vm_limits *limits)
 {
-    for (uint32_t i = 0; i < m->n_cpus; i++) {
-        struct vm_runner *r = &m->run->runners[(m->run->turn + i) % m->n_cpus];
-        if (idle(r))
-            continue;
-        m->run->turn = (r->cpu->index + 1) % m->n_cpus;
-        const uint64_t before = r->cpu->cls->insns(r->cpu);
-        vm__clock_slice_begin(m, r->cpu);
-        (void)run_slice(m, r, budget(m, limits));
-        vm__clock_slice_end(m);
-        if (limits->insns != UINT64_MAX) {
-            const uint64_t done = r->cpu->cls->insns(r->cpu) - before;
-            limits->insns -= done < limits->insns ? done : limits->insns;
-        }
-        return true;
-    }
-    return false;
+    struct vm_runner *r = whose_turn(m);
+    if (r == NULL)
+        return false;
+    const uint64_t before = r->cpu->cls->insns(r->cpu);
+    vm__clock_slice_begin(m, r->cpu);
+    (void)run_slice(m, r, budget(m, limits));
+    vm__clock_slice_end(m);
+    const uint64_t done = r->cpu->cls->insns(r->cpu) - before;
+    m->run->slice_left -= done < m->run->slice_left ? (uint32_t)done : m->run->slice_left;
+    if (limits->insns != UINT64_MAX)
+        limits->insns -= done < limits->insns ? done : limits->insns;
+    return true;
 }
 
 int vm__run_all(struct vm_machine *m, struct vm_limits *limits)

@@ -192,6 +192,8 @@ static void save_state(struct vm_machine *m, struct vm_buf *b)
     vm__buf_u64(b, m->epoch_s);
     for (int i = 0; i < 4; i++)
         vm__buf_u64(b, m->random[i]);
+    vm__buf_u32(b, m->run->turn);
+    vm__buf_u32(b, m->run->slice_left);
     end(b, start);
     for (uint32_t i = 0; i < m->n_cpus; i++) {
         struct vm_cpu *cpu = m->cpus[i];
@@ -220,11 +222,14 @@ static int load_clock(struct vm_machine *m, struct vm_reader *r, bool apply)
     uint64_t random[4];
     for (int i = 0; i < 4; i++)
         random[i] = vm__read_u64(&part);
+    const uint32_t turn = vm__read_u32(&part), slice_left = vm__read_u32(&part);
     st = whole(&part, "clock", "");
     if (st == VM_OK && apply) {
         vm__clock_set(m, now);
         m->epoch_s = epoch;
         memcpy(m->random, random, sizeof random);
+        m->run->turn = turn;
+        m->run->slice_left = slice_left;
     }
     return st;
 }
