@@ -27,10 +27,13 @@ def write(name, text):
 
 
 def with_entry(text, start, entry):
-    """`text` with a last line added to the list that opens with `start`."""
+    """`text` with an entry added at the end of the list that opens with `start`."""
     opened = text.index(start) + len(start)
-    closed = text.index("\n]", opened)
-    return "%s\n  '%s',%s" % (text[:closed], entry, text[closed:])
+    closed = text.index("]", opened)
+    before, after = text[:closed].rstrip(), text[closed:]
+    if before.endswith(","):  # an entry a line
+        return "%s\n  '%s',\n%s" % (before, entry, after)
+    return "%s, '%s'%s" % (before, entry, after)
 
 
 def main(argv):
@@ -45,7 +48,7 @@ def main(argv):
             return 1
     try:
         lists = {DEVICE_LIST: with_entry(read(DEVICE_LIST), "device_names += [", argv[0]),
-                 TEST_LIST: with_entry(read(TEST_LIST), "device_tests = [", name)}
+                 TEST_LIST: with_entry(read(TEST_LIST), "foreach name : [", name)}
     except (OSError, ValueError) as e:
         print("new_device: the lists are not as expected (%s)" % e, file=sys.stderr)
         return 1

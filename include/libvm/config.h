@@ -69,6 +69,7 @@ VM_API int vm_list_props(vm_ctx *ctx, const char *device, vm_list_fn fn, void *u
 
 /** [any] A description of a machine on @p board ("pc"; NULL for the default). @since 0.1 */
 VM_API vm_config *vm_config_new(vm_ctx *ctx, const char *board);
+/** [any] NULL is fine. Machines built from it do not need it. @since 0.1 */
 VM_API void vm_config_free(vm_config *cfg);
 /**
  * Set a key from text: numbers may be decimal or 0x hexadecimal, sizes take K M G T, booleans are

@@ -102,6 +102,7 @@ VM_API int vm_cpu_translate(vm_cpu *cpu, uint64_t gva, int access, uint64_t *gpa
 VM_API uint64_t vm_cpu_insns(vm_cpu *cpu);
 /** Copy through the processor's page tables. [cpu] @retval VM_E_RANGE some byte is not mapped. @since 0.1 */
 VM_API int vm_vmem_read(vm_cpu *cpu, uint64_t gva, void *buf, size_t len);
+/** The same for writing; what the page tables make read-only is VM_E_RANGE too. [cpu] @since 0.1 */
 VM_API int vm_vmem_write(vm_cpu *cpu, uint64_t gva, const void *buf, size_t len);
 
 #ifdef __cplusplus

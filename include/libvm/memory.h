@@ -52,9 +52,11 @@ VM_API vm_region *vm_mmio_add(vm_machine *m, const char *name, uint64_t gpa, uin
 /** The same in the port space. @since 0.1 */
 VM_API vm_region *vm_pio_add(vm_machine *m, const char *name, uint16_t port, uint32_t count,
                              const vm_io_ops *ops, void *ud, vm_free_fn free_ud);
-/** Move, hide or show, remove; the handle is gone after removal. @since 0.1 */
+/** Move to another address of its space. @since 0.1 */
 VM_API int vm_region_move(vm_region *r, uint64_t address);
+/** Hide (0) or show (1). @since 0.1 */
 VM_API int vm_region_enable(vm_region *r, int on);
+/** Remove; the handle is gone. @since 0.1 */
 VM_API int vm_region_remove(vm_region *r);
 
 #ifdef __cplusplus

@@ -28,6 +28,7 @@ VM_API int vm_machine_save(vm_machine *m, void **data, size_t *len);
  * @since 0.1
  */
 VM_API int vm_machine_load(vm_machine *m, const void *data, size_t len);
+/** [any] Free what vm_machine_save() gave; NULL is fine. @since 0.1 */
 VM_API void vm_buffer_free(void *data);
 
 #ifdef __cplusplus
