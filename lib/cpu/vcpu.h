@@ -93,9 +93,11 @@ struct x86_cpus {
     struct vm_machine *m;
     const struct vm_engine *engine;
     void *engine_data;
-    const struct x86_model *model;
+    const struct x86_model *model; /**< own_model, once chosen */
+    struct x86_model *own_model;
     uint64_t have[X86_FEAT_WORDS]; /**< what CPUID shows, fixed when the machine is built */
     uint64_t tsc_hz;               /**< rate of the guest's TSC */
+    uint64_t tsc_mul;              /**< TSC ticks per nanosecond, times 2^32 */
     uint32_t n;
     struct vcpu *cpu[VM_MAX_CPUS];
     _Atomic uint32_t bus_lock;     /**< split and uncached LOCKed accesses */
@@ -130,6 +132,8 @@ struct vcpu {
     int64_t insns_left;           /**< budget, already reduced by the whole running block */
     uint64_t insns_limit;         /**< instructions executed = insns_limit - insns_left - (rest of block) */
     uint64_t code_gen[2];         /**< [global]: bumped when code mappings may have changed */
+    uint64_t code_base;           /**< CS base and limit, outside 64-bit mode, that code_gen knows of */
+    uint32_t code_limit;
     uint8_t fp_live;              /**< what the host MXCSR holds: X86_FP_*, 0 if the host's own */
     uint32_t host_mxcsr;
     bool x87_live;                /**< the host's x87 unit holds the guest's registers */
@@ -141,8 +145,10 @@ struct vcpu {
     struct x86_cache *cache;      /**< interpreter's decoded blocks */
     void *engine_data;
     struct vm_timer apic_timer;
+    _Atomic uint64_t apic_deadline; /**< clock, in ns, when the APIC timer fires; 0: stopped */
     struct vm_page *lock_page;    /**< LOCKed operand on a page with code: see mmu.c */
     bool bus_locked;              /**< holds cpus->bus_lock */
+    bool align_check;             /**< #AC is on for data accesses now */
     bool step_tf;                 /**< TF was set when the instruction began */
     uint64_t dr_hits;             /**< DR6 bits of data breakpoints met by this instruction */
     uint64_t monitor_gpa;
@@ -192,6 +198,8 @@ extern const struct vm_cpu_class vm__x86_cpu_class;
 /** Recompute mode, cpl, tlb_idx, segf and code_gen after CR0, CR4, EFER, RFLAGS.VM/AC/TF, DR7 or a
  * segment register changed. Cheap when nothing did. */
 void vm__x86_sync_mode(struct vcpu *c);
+/** The part of it that follows CPL, RFLAGS.AC and CR0.PG: which soft TLB is in force. */
+void vm__x86_sync_ac(struct vcpu *c);
 
 enum x86_poll { X86_POLL_RUN = -1 }; /* else an enum vm_cpu_stop */
 /**
@@ -201,6 +209,18 @@ enum x86_poll { X86_POLL_RUN = -1 }; /* else an enum vm_cpu_stop */
  * @return X86_POLL_RUN, or the reason to come back from run().
  */
 int vm__x86_poll(struct vcpu *c, struct vm_exit *exit);
+
+/** Poll before the next block: the interrupt sources, or something like IF, changed. [cpu thread] */
+static inline void x86_recheck(struct vcpu *c)
+{
+    atomic_fetch_or_explicit(&c->req, VM_CPU_REQ_INTR, memory_order_relaxed);
+}
+/** The same if a maskable interrupt is known to wait for IF. */
+static inline void x86_recheck_pending(struct vcpu *c)
+{
+    if (__builtin_expect(c->intr_pending != 0, 0))
+        x86_recheck(c);
+}
 
 /** Instructions this processor has executed, exact at any call-out. */
 uint64_t vm__x86_insns(struct vcpu *c);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/endian.h"
-#include "fake_cpu.c" /* a fuzz target is one file and the library */
+#include "fake_cpu.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -9,8 +9,6 @@
  */
 #include "cpu/interp/interp.h"
 
-enum { DR6_BS = 1 << 14 };
-
 static void raise_db(struct vcpu *c, uint64_t dr6, bool is_fault)
 {
     struct x86_event e = { .kind = X86_EVENT_EXCEPTION, .vector = X86_XDB, .payload = dr6 };
@@ -44,7 +42,7 @@ void vm__x86_step_end(struct vcpu *c)
     c->dr_hits = 0;
     c->st.rflags &= ~(uint64_t)X86_RF; /* cleared by every completed instruction */
     if (c->step_tf)
-        dr6 |= DR6_BS;
+        dr6 |= X86_DR6_BS;
     c->step_tf = false;
     if (dr6 && c->st.event.kind == X86_EVENT_NONE && !(c->st.shadow & X86_SHADOW_MOVSS))
         raise_db(c, dr6, false);

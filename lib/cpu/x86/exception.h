@@ -29,6 +29,8 @@ _Noreturn void vm__x86_raise(struct vcpu *c, const struct x86_event *e);
 #define x86_np(c, i, err) vm__x86_fault(c, i, X86_XNP, err)
 #define x86_nm(c, i)      vm__x86_fault(c, i, X86_XNM, 0)
 
+/** Pend the #DB of a task switch to a TSS with its T bit set [SDM-3B §17.3.1.5]. */
+void vm__x86_task_trap(struct vcpu *c);
 /** Deliver st.event through the IVT or IDT. May fault (nested) or shut down. */
 void vm__x86_deliver(struct vcpu *c);
 
@@ -42,6 +44,9 @@ uint64_t vm__x86_rip(const struct vcpu *c, const struct x86_insn *i);
 /** Make st.rip that of @p i (or of the instruction after it), and give back the budget of the
  * instructions of the block that did not run. For handlers that leave a block early. */
 void vm__x86_leave_at(struct vcpu *c, const struct x86_insn *i);
+/** leave_at() for a handler that goes on to finish @p i outside the block, or to fault in it: the
+ * instruction counts, so that a guest that faults for ever still uses up its budget. */
+void vm__x86_stop_at(struct vcpu *c, const struct x86_insn *i);
 void vm__x86_leave_after(struct vcpu *c, const struct x86_insn *i);
 
 #endif

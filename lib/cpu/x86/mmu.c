@@ -72,7 +72,9 @@ static unsigned pieces(struct vcpu *c, const struct x86_insn *i, uint64_t lin, u
                        int access, unsigned seg, struct piece out[2])
 {
     x86_callout(c, i);
-    if (x86_is64(c) && (!x86_canonical(c, lin) || !x86_canonical(c, lin + size - 1)))
+    /* Tables and inner stacks of long mode are 64-bit whatever code runs. */
+    bool wide = x86_is64(c) || ((access & X86_ACCESS_SYSTEM) && x86_lma(c));
+    if (wide && (!x86_canonical(c, lin) || !x86_canonical(c, lin + size - 1)))
         vm__x86_fault(c, i, seg == X86_SS ? X86_XSS : X86_XGP, 0);
     if (x86_unlikely(vm__x86_align_check(c)) && !(access & X86_ACCESS_SYSTEM) && size <= 16 &&
         (lin & (size - 1)))
@@ -83,7 +85,7 @@ static unsigned pieces(struct vcpu *c, const struct x86_insn *i, uint64_t lin, u
         out[0] = translate(c, lin, size, access);
     } else {
         uint64_t next = lin + room;
-        if (!x86_is64(c))
+        if (!wide)
             next = (uint32_t)next;
         out[0] = translate(c, lin, room, access);
         out[1] = translate(c, next, size - room, access);

@@ -74,6 +74,12 @@ enum {
     X86_EFER_NXE = 1u << 11, X86_EFER_SVME = 1u << 12, X86_EFER_FFXSR = 1u << 14,
 };
 
+/** DR6 and DR7 bits [SDM-3B §17.2]. */
+enum {
+    X86_DR6_BD = 1u << 13, X86_DR6_BS = 1u << 14, X86_DR6_BT = 1u << 15,
+    X86_DR7_GD = 1u << 13,
+};
+
 /** Exception vectors [SDM-3A §6.15]. */
 enum {
     X86_XDE = 0, X86_XDB = 1, X86_XNMI = 2, X86_XBP = 3, X86_XOF = 4, X86_XBR = 5, X86_XUD = 6,

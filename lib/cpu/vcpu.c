@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vcpu.c
+ * The processor class that floor 1 sees, and what all processors of a machine share.
+ */
+#include "cpu/vcpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+#include <libvm/cpu.h>
+
+#include "base/error.h"
+#include "core/config.h"
+#include "core/machine.h"
+#include "cpu/x86/cpuid.h"
+#include "cpu/x86/lapic.h"
+#include "cpu/x86/mmu.h"
+#include "cpu/x86/regs.h"
+#include "cpu/x86/reset.h"
+#include "host/mem.h"
+#include "host/time.h"
+
+static const struct vm_engine *const engines[] = { &vm__interp_engine, NULL };
+
+/* ---- the TSC's rate ---- */
+
+#define ICOUNT_TSC_HZ UINT64_C(1000000000)
+
+#if defined(__x86_64__)
+/* The host's, to a tenth of a MHz: an engine that runs on hardware can then take over. */
+static uint64_t host_tsc_hz(void)
+{
+    const uint64_t step = 100000, span = 2000000; /* Hz, ns */
+    uint64_t t0 = vm__host_ns(), c0 = __rdtsc(), t1, c1;
+
+    do {
+        t1 = vm__host_ns();
+        c1 = __rdtsc();
+    } while (t1 - t0 < span);
+    uint64_t hz = (uint64_t)((unsigned __int128)(c1 - c0) * 1000000000u / (t1 - t0));
+    return (hz + step / 2) / step * step;
+}
+#else
+static uint64_t host_tsc_hz(void)
+{
+    return ICOUNT_TSC_HZ;
+}
+#endif
+
+static uint64_t choose_tsc_hz(const struct vm_machine *m)
+{
+    if (vm__config_enum(m->config, "clock.mode") == VM_CLOCK_ICOUNT)
+        return ICOUNT_TSC_HZ; /* the same on every host */
+    uint64_t hz = host_tsc_hz();
+    return hz >= 100000000 ? hz : ICOUNT_TSC_HZ;
+}
+
+/* ---- what processors share ---- */
+
+static int choose_engine(struct x86_cpus *s)
+{
+    const char *want = vm__config_str(s->m->config, "engine");
+    char why[128];
+
+    for (const struct vm_engine *const *e = engines; *e != NULL; e++) {
+        bool named = want != NULL && strcmp(want, (*e)->name) == 0;
+        if (!named && want != NULL && strcmp(want, "auto") != 0)
+            continue;
+        int st = (*e)->probe(why, sizeof why);
+        if (st == VM_OK) {
+            s->engine = *e;
+            return VM_OK;
+        }
+        if (named)
+            return vm__fail(st, "engine %s cannot run here: %s", want, why);
+    }
+    return vm__fail(VM_E_NOENT, "no engine '%s'; there is: interp", want != NULL ? want : "");
+}
+
+static void free_shared(struct x86_cpus *s)
+{
+    free(s->own_model);
+    free(s);
+}
+
+static int create_shared(struct vm_machine *m, struct x86_cpus **out)
+{
+    struct x86_cpus *s = calloc(1, sizeof *s);
+    int st;
+
+    if (s == NULL)
+        return vm__fail_nomem(sizeof *s);
+    s->m = m;
+    s->own_model = calloc(1, sizeof *s->own_model);
+    st = s->own_model != NULL ? choose_engine(s) : vm__fail_nomem(sizeof *s->own_model);
+    if (st == VM_OK)
+        st = vm__x86_choose_model(s, vm__config_str(m->config, "cpu.model"),
+                                  vm__config_str(m->config, "cpu.features"));
+    if (st == VM_OK)
+        st = s->engine->create(s);
+    if (st != VM_OK) {
+        free_shared(s);
+        return st;
+    }
+    s->tsc_hz = choose_tsc_hz(m);
+    s->tsc_mul = (uint64_t)(((unsigned __int128)s->tsc_hz << 32) / 1000000000u);
+    struct vm_irq_hub *hub = &m->irq_hub;
+    hub->msi = vm__x86_hub_msi;
+    hub->intr = vm__x86_hub_intr;
+    hub->nmi = vm__x86_hub_nmi;
+    hub->smi = vm__x86_hub_smi;
+    hub->cpus = s;
+    *out = s;
+    return VM_OK;
+}
+
+static void release_shared(struct x86_cpus *s)
+{
+    struct vm_irq_hub *hub = &s->m->irq_hub;
+
+    s->engine->destroy(s);
+    hub->msi = NULL;
+    hub->intr = NULL;
+    hub->nmi = hub->smi = NULL;
+    hub->cpus = NULL;
+    free_shared(s);
+}
+
+/* ---- one processor ---- */
+
+static size_t vcpu_bytes(void)
+{
+    return (sizeof(struct vcpu) + VM_PAGE_SIZE - 1) & ~(size_t)(VM_PAGE_SIZE - 1);
+}
+
+static int create(struct vm_machine *m, uint32_t index, struct vm_cpu **out)
+{
+    struct x86_cpus *s = m->irq_hub.cpus;
+    int st = index == 0 ? create_shared(m, &s) : VM_OK;
+
+    if (st != VM_OK)
+        return st;
+    struct vcpu *c = vm__host_map(vcpu_bytes());
+    if (c == NULL) {
+        if (s->n == 0)
+            release_shared(s);
+        return VM_E_NOMEM;
+    }
+    c->cpus = s;
+    c->cpu = (struct vm_cpu){ .cls = &vm__x86_cpu_class, .m = m, .index = index };
+    st = s->engine->vcpu_init(c);
+    if (st != VM_OK) {
+        vm__host_unmap(c, vcpu_bytes());
+        if (s->n == 0)
+            release_shared(s);
+        return st;
+    }
+    vm__x86_tlb_init(c);
+    vm__x86_lapic_timer_init(c);
+    s->cpu[index] = c;
+    s->n = index + 1;
+    vm__x86_reset(c);
+    *out = &c->cpu;
+    return VM_OK;
+}
+
+static void destroy(struct vm_cpu *cpu)
+{
+    struct vcpu *c = vm__vcpu(cpu);
+    struct x86_cpus *s = c->cpus;
+
+    vm__timer_cancel(&c->apic_timer);
+    s->engine->vcpu_fini(c);
+    s->cpu[cpu->index] = NULL;
+    vm__host_unmap(c, vcpu_bytes());
+    if (--s->n == 0)
+        release_shared(s);
+}
+
+static void reset(struct vm_cpu *cpu)
+{
+    vm__x86_reset(vm__vcpu(cpu));
+}
+
+static enum vm_cpu_stop run(struct vm_cpu *cpu, uint64_t max_insns, struct vm_exit *exit)
+{
+    struct vcpu *c = vm__vcpu(cpu);
+    return c->cpus->engine->run(c, max_insns, exit);
+}
+
+/* Interrupts, NMIs and the like come with a request bit; what they mean, poll finds out. */
+static bool has_work(struct vm_cpu *cpu)
+{
+    const struct vcpu *c = vm__vcpu(cpu);
+    return atomic_load_explicit(&c->req, memory_order_acquire) != 0 ||
+           c->st.activity == X86_ACTIVE;
+}
+
+static void request(struct vm_cpu *cpu, uint32_t what)
+{
+    atomic_fetch_or_explicit(&vm__vcpu(cpu)->req, what, memory_order_release);
+}
+
+static uint64_t insns(struct vm_cpu *cpu)
+{
+    return vm__x86_insns(vm__vcpu(cpu));
+}
+
+static int translate(struct vm_cpu *cpu, uint64_t gva, int access, uint64_t *gpa)
+{
+    struct x86_walk w;
+
+    if (!vm__x86_peek(vm__vcpu(cpu), gva, &w) || (access == VM_ACCESS_WRITE && !w.writable) ||
+        (access == VM_ACCESS_EXEC && w.nx))
+        return vm__fail_at(VM_E_RANGE, gva, "0x%llx is not mapped so", (unsigned long long)gva);
+    *gpa = w.gpa;
+    return VM_OK;
+}
+
+static void *state(struct vm_cpu *cpu)
+{
+    return &vm__vcpu(cpu)->st;
+}
+
+const struct vm_cpu_class vm__x86_cpu_class = {
+    .name = "x86",
+    .create = create,
+    .destroy = destroy,
+    .reset = reset,
+    .run = run,
+    .has_work = has_work,
+    .request = request,
+    .insns = insns,
+    .reg_read = vm__x86_reg_read,
+    .reg_write = vm__x86_reg_write,
+    .reg_id = vm__x86_reg_id,
+    .translate = translate,
+    .state = state,
+    .fields = vm__x86_fields,
+    .post_load = vm__x86_post_load,
+};
