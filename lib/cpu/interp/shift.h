@@ -18,7 +18,7 @@
 /* The word that gives CF and OF when AF is 0. */
 X86_INLINE uint64_t x86_cc_x_cf_of(uint64_t cf, uint64_t of)
 {
-    return cf << 63 | (cf ^ of) << 62;
+    return (2 * cf + (cf ^ of)) << 62;
 }
 
 X86_INLINE unsigned x86_bit(uint64_t a, unsigned n)
@@ -28,7 +28,6 @@ X86_INLINE unsigned x86_bit(uint64_t a, unsigned n)
 
 X86_INLINE uint64_t x86_sh_shl(struct vcpu *c, unsigned w, uint64_t a, unsigned n, bool imm)
 {
-    const uint64_t top = UINT64_C(1) << 63;
     uint64_t left = a << (64 - w), out, r;
 
     (void)imm;
@@ -36,7 +35,7 @@ X86_INLINE uint64_t x86_sh_shl(struct vcpu *c, unsigned w, uint64_t a, unsigned 
         return a;
     out = left << (n - 1);
     r = a << n;
-    x86_cc(c, w, x86_sext(r, w), (out & top) | ((out ^ left ^ left << 1) & top) >> 1);
+    x86_cc(c, w, x86_sext(r, w), x86_cc_x_cf_of(out >> 63, (left ^ left << 1) >> 63));
     return r;
 }
 

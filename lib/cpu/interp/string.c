@@ -94,12 +94,20 @@ static uint64_t run_at(struct vcpu *c, const struct x86_insn *i, unsigned seg, u
 {
     const struct x86_segf *f = &c->segf[seg];
     uint64_t end = access == X86_ACCESS_W ? f->end_w : f->end_r, size = 1u << sz, n, room;
+    uint64_t lin;
     uint32_t len;
 
     if (off > end || end - off < size)
         return 0;
-    *p = vm__x86_host_run(c, i, x86_seg_lin(c, i, seg, off, (unsigned)size, access), access, seg,
-                          &len);
+    lin = x86_seg_lin(c, i, seg, off, (unsigned)size, access);
+    const struct x86_tlbe *e = x86_tlb_at(c, lin);
+    uint64_t at = lin ^ (access == X86_ACCESS_W ? e->wtag : e->rtag);
+    if (x86_likely(at < VM_PAGE_SIZE)) {
+        *p = e->host + at;
+        len = VM_PAGE_SIZE - (uint32_t)at;
+    } else {
+        *p = vm__x86_host_run(c, i, lin, access, seg, &len);
+    }
     if (*p == NULL || len < size)
         return 0;
     if (is_down(c)) {
@@ -319,6 +327,11 @@ X86_NO_TSAN X86_INLINE uint64_t scas(struct vcpu *c, const struct x86_insn *i, u
         k = 1;
     } else {
         n = nd < n ? nd : n;
+        if (sz == 0 && until && !is_down(c)) {
+            const uint8_t *hit = memchr(d, (int)a, n);
+            k = hit != NULL ? (uint64_t)(hit - d) : n - 1;
+            d += k;
+        }
         do {
             b = element(d, sz);
             d += step;
@@ -344,6 +357,10 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
         b = load_di(c, i, sz);
         k = 1;
     } else {
+        if (!until && !is_down(c)) { /* equal elements, eight bytes at a time, but for the last */
+            for (uint64_t w = 8u >> sz; n - k > w && element(s, 3) == element(d, 3); k += w)
+                s += 8, d += 8;
+        }
         do {
             a = element(s, sz);
             b = element(d, sz);
