@@ -43,11 +43,10 @@ struct vm_region {
     const struct vm_window_ops *ops;
     void *opaque;
     void (*free_opaque)(void *opaque);
-    struct vm_region *target; /**< alias */
+    struct vm_region *target; /**< alias; NULL once that is gone */
     uint64_t target_off;
     struct vm_region *writes_to;
     uint64_t writes_off;
-    uint32_t users; /**< aliases and writes_to that name this region */
 
     bool placed, enabled, readonly;
     unsigned views;

@@ -19,15 +19,6 @@ struct builder {
     uint32_t n, room;
 };
 
-static bool shown(const struct vm_region *r, unsigned which)
-{
-    if (!r->placed || !r->enabled)
-        return false;
-    if (which == VM_FLAT_PORT)
-        return r->space == VM_SPACE_PORT;
-    return r->space == VM_SPACE_MEM && (r->views & (1u << which)) != 0;
-}
-
 static int by_rank(const void *a, const void *b)
 {
     const struct vm_region *x = *(const struct vm_region *const *)a;
@@ -37,17 +28,28 @@ static int by_rank(const void *a, const void *b)
     return x->order < y->order ? 1 : -1;
 }
 
-/* Follow aliases to what is really there. */
+/* Follow aliases to what is really there; still an alias if that is gone. */
 static const struct vm_region *leaf(const struct vm_region *r, uint64_t *off, bool *readonly)
 {
     *off = 0;
     *readonly = r->readonly;
-    for (int depth = 0; r->kind == VM_REGION_ALIAS && depth < ALIAS_DEPTH; depth++) {
+    for (int depth = 0; r->target != NULL && depth < ALIAS_DEPTH; depth++) {
         *off += r->target_off;
         r = r->target;
         *readonly |= r->readonly;
     }
     return r;
+}
+
+static bool shown(const struct vm_region *r, unsigned which)
+{
+    uint64_t off;
+    bool readonly;
+    if (!r->placed || !r->enabled || leaf(r, &off, &readonly)->kind == VM_REGION_ALIAS)
+        return false;
+    if (which == VM_FLAT_PORT)
+        return r->space == VM_SPACE_PORT;
+    return r->space == VM_SPACE_MEM && (r->views & (1u << which)) != 0;
 }
 
 static struct vm_flat describe(const struct vm_region *r)

@@ -131,8 +131,9 @@ static void changed(struct vm_region *r)
         r->m->mem->changed = true;
 }
 
+/* A region like @p like; from here on others may see it. */
 static struct vm_region *new_region(struct vm_machine *m, const char *name,
-                                    enum vm_region_kind kind, enum vm_space space, uint64_t size)
+                                    const struct vm_region *like)
 {
     struct vm_region *r = calloc(1, sizeof *r);
     char *copy = strdup(name);
@@ -142,9 +143,10 @@ static struct vm_region *new_region(struct vm_machine *m, const char *name,
         vm__fail_nomem(sizeof *r);
         return NULL;
     }
-    *r = (struct vm_region){
-        .m = m, .name = copy, .kind = kind, .space = space, .size = size, .views = VM_IN_BOTH
-    };
+    *r = *like;
+    r->m = m;
+    r->name = copy;
+    r->views = VM_IN_BOTH;
     vm__lock(m);
     r->order = ++m->mem->order;
     r->next = m->mem->regions;
@@ -160,13 +162,12 @@ static struct vm_region *memory_region(struct vm_machine *m, const char *name,
         vm__fail_prefix(vm_last_error()->code, "%s: ", name);
         return NULL;
     }
-    struct vm_region *r = new_region(m, name, kind, VM_SPACE_MEM, ram->size);
-    if (r == NULL) {
+    const struct vm_region like = {
+        .kind = kind, .size = ram->size, .ram = ram, .readonly = kind == VM_REGION_ROM
+    };
+    struct vm_region *r = new_region(m, name, &like);
+    if (r == NULL)
         vm__ram_block_free(ram);
-        return NULL;
-    }
-    r->ram = ram;
-    r->readonly = kind == VM_REGION_ROM;
     return r;
 }
 
@@ -203,12 +204,10 @@ struct vm_region *vm__window_new(struct vm_machine *m, const char *name, enum vm
         vm__fail(VM_E_INVAL, "%s: a window of 0x%llx bytes", name, (unsigned long long)size);
         return NULL;
     }
-    struct vm_region *r = new_region(m, name, VM_REGION_WINDOW, space, size);
-    if (r != NULL) {
-        r->ops = ops;
-        r->opaque = opaque;
-    }
-    return r;
+    const struct vm_region like = {
+        .kind = VM_REGION_WINDOW, .space = space, .size = size, .ops = ops, .opaque = opaque
+    };
+    return new_region(m, name, &like);
 }
 
 struct vm_region *vm__alias_new(struct vm_machine *m, const char *name, struct vm_region *target,
@@ -219,13 +218,14 @@ struct vm_region *vm__alias_new(struct vm_machine *m, const char *name, struct v
                  (unsigned long long)size, (unsigned long long)off, target->name);
         return NULL;
     }
-    struct vm_region *r = new_region(m, name, VM_REGION_ALIAS, target->space, size);
-    if (r != NULL) {
-        r->target = target;
-        r->target_off = off;
-        target->users++;
-    }
-    return r;
+    const struct vm_region like = {
+        .kind = VM_REGION_ALIAS,
+        .space = target->space,
+        .size = size,
+        .target = target,
+        .target_off = off,
+    };
+    return new_region(m, name, &like);
 }
 
 void vm__region_on_free(struct vm_region *r, void (*fn)(void *opaque))
@@ -286,15 +286,26 @@ void vm__region_writes_to(struct vm_region *r, struct vm_region *target, uint64_
         target = NULL; /* writes are dropped rather than misdirected */
     vm__mem_begin(r->m);
     if (r->writes_to != target || r->writes_off != off) {
-        if (r->writes_to != NULL)
-            r->writes_to->users--;
-        if (target != NULL)
-            target->users++;
         r->writes_to = target;
         r->writes_off = off;
         changed(r);
     }
     vm__mem_commit(r->m);
+}
+
+/* What showed a region that goes away shows nothing. */
+static void orphan(struct vm_address_space *as, const struct vm_region *gone)
+{
+    for (struct vm_region *r = as->regions; r != NULL; r = r->next) {
+        if (r->target == gone) {
+            r->target = NULL;
+            as->changed = true;
+        }
+        if (r->writes_to == gone) {
+            r->writes_to = NULL;
+            as->changed = true;
+        }
+    }
 }
 
 void vm__region_free(struct vm_region *r)
@@ -303,16 +314,13 @@ void vm__region_free(struct vm_region *r)
         return;
     struct vm_machine *m = r->m;
     vm__mem_begin(m);
-    vm__region_writes_to(r, NULL, 0);
-    if (r->target != NULL)
-        r->target->users--;
     struct vm_region **link = &m->mem->regions;
     while (*link != r)
         link = &(*link)->next;
     *link = r->next;
     changed(r);
-    if (m->mem->changed)
-        publish(m); /* now: the caller may be about to free what the window calls */
+    orphan(m->mem, r);
+    vm__mem_flush(m); /* now: the caller may be about to free what the window calls */
     if (r->ram != NULL)
         retire(m->mem, NULL, r->ram);
     free_region(r);
@@ -322,7 +330,7 @@ void vm__region_free(struct vm_region *r)
 uint8_t *vm__region_host(struct vm_region *r)
 {
     if (r->kind == VM_REGION_ALIAS) {
-        uint8_t *host = vm__region_host(r->target);
+        uint8_t *host = r->target != NULL ? vm__region_host(r->target) : NULL;
         return host != NULL ? host + r->target_off : NULL;
     }
     return r->ram != NULL ? r->ram->host : NULL;
@@ -345,10 +353,8 @@ struct vm_page *vm__region_pages(struct vm_region *r)
 
 void vm__region_written(struct vm_region *r, uint64_t off, uint64_t len)
 {
-    while (r->kind == VM_REGION_ALIAS) {
+    for (; r != NULL && r->kind == VM_REGION_ALIAS; r = r->target)
         off += r->target_off;
-        r = r->target;
-    }
-    if (r->ram != NULL && vm_in_range(off, len, r->ram->size))
+    if (r != NULL && r->ram != NULL && vm_in_range(off, len, r->ram->size))
         vm__ram_written(r->ram, off, len);
 }

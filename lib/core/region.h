@@ -83,7 +83,8 @@ void vm__region_readonly(struct vm_region *r, bool readonly);
  * offset (+ @p off) of @p target. NULL: dropped. For shadow RAM that reads ROM and writes RAM.
  */
 void vm__region_writes_to(struct vm_region *r, struct vm_region *target, uint64_t off);
-/** Off the map for good; memory is freed once nobody can be reading it. No alias may be left. */
+/** Off the map for good, and out of every alias of it; memory is freed once nobody can be reading
+ * it. */
 void vm__region_free(struct vm_region *r);
 
 /** Host memory of RAM or ROM, NULL otherwise. For loaders before the machine runs. */

@@ -212,3 +212,16 @@ Test(memory, freeing_a_region_gives_back_its_place)
     vm__region_free(r);
     cr_assert_eq(fake_in8(&f, 0x70), 0xff);
 }
+
+Test(memory, an_alias_of_what_is_gone_shows_nothing)
+{
+    struct vm_region *ram = vm__ram_new(f.m, "more", 0x1000);
+    struct vm_region *alias = vm__alias_new(f.m, "a", ram, 0, 0x1000);
+    struct vm_region *twice = vm__alias_new(f.m, "b", alias, 0, 0x800);
+    cr_assert_eq(vm__region_place(twice, 0xe0000000, 0), VM_OK);
+    fake_write(&f, 0xe0000000, 1, 5);
+    cr_assert_eq(fake_read(&f, 0xe0000000, 1), 5);
+    vm__region_free(ram);
+    cr_assert_eq(fake_read(&f, 0xe0000000, 1), 0xff);
+    cr_assert_null(vm__region_host(twice));
+}
