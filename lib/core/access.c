@@ -45,9 +45,9 @@ static unsigned max_access(const struct vm_window_ops *ops, unsigned widest)
     return ops->max_access != 0 ? ops->max_access : widest;
 }
 
-static uint64_t window_read(const struct vm_flat *f, uint64_t off, unsigned size, unsigned widest)
+static uint64_t window_read(struct vm_flat f, uint64_t off, unsigned size, unsigned widest)
 {
-    const struct vm_window_ops *ops = f->ops;
+    const struct vm_window_ops *ops = f.ops;
     const unsigned max = max_access(ops, widest);
     uint64_t value = 0;
 
@@ -58,9 +58,9 @@ static uint64_t window_read(const struct vm_flat *f, uint64_t off, unsigned size
             const uint64_t base = vm_align_down(off + done, ops->min_access);
             const unsigned skip = (unsigned)(off + done - base);
             n = (unsigned)vm_min_u64(size - done, ops->min_access - skip);
-            v = ops->read(f->opaque, base, ops->min_access) >> (skip * 8);
+            v = ops->read(f.opaque, base, ops->min_access) >> (skip * 8);
         } else {
-            v = ops->read(f->opaque, off + done, n);
+            v = ops->read(f.opaque, off + done, n);
         }
         value |= (v & vm_mask(n * 8)) << (done * 8);
         done += n;
@@ -68,10 +68,10 @@ static uint64_t window_read(const struct vm_flat *f, uint64_t off, unsigned size
     return value;
 }
 
-static void window_write(const struct vm_flat *f, uint64_t off, unsigned size, unsigned widest,
+static void window_write(struct vm_flat f, uint64_t off, unsigned size, unsigned widest,
                          uint64_t value)
 {
-    const struct vm_window_ops *ops = f->ops;
+    const struct vm_window_ops *ops = f.ops;
     const unsigned max = max_access(ops, widest);
 
     for (unsigned done = 0; done < size;) {
@@ -81,9 +81,9 @@ static void window_write(const struct vm_flat *f, uint64_t off, unsigned size, u
             const uint64_t base = vm_align_down(off + done, ops->min_access);
             const unsigned skip = (unsigned)(off + done - base);
             n = (unsigned)vm_min_u64(size - done, ops->min_access - skip);
-            ops->write(f->opaque, base, ops->min_access, (v & vm_mask(n * 8)) << (skip * 8));
+            ops->write(f.opaque, base, ops->min_access, (v & vm_mask(n * 8)) << (skip * 8));
         } else {
-            ops->write(f->opaque, off + done, n, v & vm_mask(n * 8));
+            ops->write(f.opaque, off + done, n, v & vm_mask(n * 8));
         }
         done += n;
     }
@@ -113,7 +113,8 @@ static void ram_write(const struct vm_flat *f, uint64_t address, unsigned size, 
 
 /*
  * Windows are looked up again under the lock: while this thread waited for it, the device may have
- * been moved or freed. Under the lock the map changes only by the handler's own doing.
+ * been moved or freed. Under the lock the map changes only by the handler's own doing; as an access
+ * in several pieces calls it again after that, the stretch is copied first.
  */
 static uint64_t space_read(struct vm_machine *m, unsigned which, uint64_t address, unsigned size,
                            unsigned widest)
@@ -126,7 +127,7 @@ static uint64_t space_read(struct vm_machine *m, unsigned which, uint64_t addres
         if (f->ram != NULL)
             return ram_read(f, address, size);
         if (f->ops->parallel || vm__locked(m))
-            return window_read(f, off, size, widest);
+            return window_read(*f, off, size, widest);
         vm__lock(m);
         value = space_read(m, which, address, size, widest);
         vm__unlock(m);
@@ -149,7 +150,7 @@ static void space_write(struct vm_machine *m, unsigned which, uint64_t address, 
         if (f->ram != NULL) {
             ram_write(f, address, size, value);
         } else if (f->ops->parallel || vm__locked(m)) {
-            window_write(f, off, size, widest, value);
+            window_write(*f, off, size, widest, value);
         } else {
             vm__lock(m);
             space_write(m, which, address, size, widest, value);
