@@ -105,13 +105,18 @@ static void catch_up(struct vm_dev *dev)
     s->half = half;
 }
 
+static void drive_sci(struct vm_dev *dev)
+{
+    const struct piix4_pm *s = vm_dev_state(dev);
+    bool event = (s->sts & s->en & EN_WRITABLE) || (s->gp_sts & s->gp_en);
+    vm__dev_irq(dev, 0, event && (s->cnt & CNT_SCI_EN));
+}
+
 static void update(struct vm_dev *dev)
 {
     struct piix4_pm *s = vm_dev_state(dev);
     catch_up(dev);
-    bool event = (s->sts & s->en & EN_WRITABLE) || (s->gp_sts & s->gp_en);
-    vm__dev_irq(dev, 0, event && (s->cnt & CNT_SCI_EN));
-
+    drive_sci(dev);
     if ((s->en & TMR_STS) && !(s->sts & TMR_STS)) {
         unsigned __int128 ticks = (unsigned __int128)(s->half + 1) << 23;
         vm__timer_arm(&s->tmr_timer, (uint64_t)(ticks * NS_PER_S / PM_HZ) + 1);
@@ -372,7 +377,7 @@ static int pm_post_load(struct vm_dev *dev)
 {
     int st = vm__pci_post_load(dev);
     place_windows(dev);
-    update(dev);
+    drive_sci(dev);
     return st;
 }
 

@@ -96,6 +96,7 @@ struct ns16550 {
     uint8_t tx[FIFO]; /**< what the host has not taken yet, oldest first */
     uint8_t tx_count;
     struct vm_timer rx_timer; /**< end of .rx_pause, or the character timeout */
+    struct vm_timer resume;   /**< not saved: after loading, go on with the channel */
 };
 
 static bool has_fifos(const struct ns16550 *s)
@@ -469,9 +470,17 @@ static const struct vm_chr_guest_ops chr_ops = {
     .writable = tx_writable,
 };
 
+static void on_resume(void *opaque)
+{
+    const struct ns16550 *s = vm_dev_state(opaque);
+    flush_tx(opaque);
+    vm__chr_accept(s->chr);
+}
+
 static int uart_realize(struct vm_dev *dev)
 {
     struct ns16550 *s = vm_dev_state(dev);
+    vm__dev_timer(dev, &s->resume, on_resume);
     vm__dev_timer(dev, &s->rx_timer, on_rx_timer);
     int st = vm__dev_map(dev, 0, s->iobase);
     if (st == VM_OK)
@@ -510,8 +519,7 @@ static int uart_post_load(struct vm_dev *dev)
     if (s->rx_count > FIFO || s->tx_count > FIFO)
         return vm__fail(VM_E_CORRUPT, "UART FIFO of %u and %u bytes", s->rx_count, s->tx_count);
     update_line(s);
-    flush_tx(dev);
-    vm__chr_accept(s->chr);
+    vm__timer_arm(&s->resume, vm__dev_now(dev));
     return VM_OK;
 }
 
