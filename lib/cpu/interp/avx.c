@@ -74,7 +74,7 @@ BROADCAST(vpbroadcastq, all_q, vm__x86_src_u64)
 
 X86_H(vbroadcast128_rm)
 {
-    x86_v r = _mm_loadu_si128(vm__x86_src16(c, i));
+    x86_v r = x86_vload(vm__x86_src16(c, i));
     x86_vset256(c, i->dst, r, r);
     X86_NEXT(c, i);
 }
@@ -127,8 +127,7 @@ static inline void permq(struct vcpu *c, const struct x86_insn *i, x86_v lo, x86
 {
     union whole s = { .v = { lo, hi } };
     unsigned n = x86_imm8(i);
-    x86_vset256(c, i->dst,
-                _mm_set_epi64x((long long)s.q[n >> 2 & 3], (long long)s.q[n & 3]),
+    x86_vset256(c, i->dst, _mm_set_epi64x((long long)s.q[n >> 2 & 3], (long long)s.q[n & 3]),
                 _mm_set_epi64x((long long)s.q[n >> 6 & 3], (long long)s.q[n >> 4 & 3]));
 }
 
@@ -141,7 +140,7 @@ X86_H(vpermd_rrr)
 X86_H(vpermd_rrm)
 {
     const x86_v *p = vm__x86_src32(c, i);
-    permd(c, i, _mm_loadu_si128(p), _mm_loadu_si128(p + 1));
+    permd(c, i, x86_vload(p), x86_vload(p + 1));
     X86_NEXT(c, i);
 }
 
@@ -154,7 +153,7 @@ X86_H(vpermq_rri)
 X86_H(vpermq_rmi)
 {
     const x86_v *p = vm__x86_src32(c, i);
-    permq(c, i, _mm_loadu_si128(p), _mm_loadu_si128(p + 1));
+    permq(c, i, x86_vload(p), x86_vload(p + 1));
     X86_NEXT(c, i);
 }
 
@@ -179,7 +178,7 @@ X86_H(vperm2f128_rrri)
 X86_H(vperm2f128_rrmi)
 {
     const x86_v *p = vm__x86_src32(c, i);
-    x86_v lo = _mm_loadu_si128(p), hi = _mm_loadu_si128(p + 1);
+    x86_v lo = x86_vload(p), hi = x86_vload(p + 1);
     x86_v r0 = half(c, i, lo, hi, x86_imm8(i)), r1 = half(c, i, lo, hi, x86_imm8(i) >> 4);
     x86_vset256(c, i->dst, r0, r1);
     X86_NEXT(c, i);
@@ -203,7 +202,7 @@ X86_H(vinsertf128_rrri)
 
 X86_H(vinsertf128_rrmi)
 {
-    insert(c, i, _mm_loadu_si128(vm__x86_src16(c, i)));
+    insert(c, i, x86_vload(vm__x86_src16(c, i)));
     X86_NEXT(c, i);
 }
 

@@ -114,8 +114,8 @@ static int64_t index_at(const uint8_t *index, unsigned k, unsigned bytes)
 }
 
 /* What a fault leaves behind is silicon's: mask elements become all ones or zero over the whole
- * vector length, even where the gather uses fewer, and what lies above the length is cleared, in the
- * destination once an element has arrived. */
+ * vector length, even where the gather uses fewer, and what lies above the length is cleared, in
+ * the destination once an element has arrived. */
 static X86_NOINLINE void gather(struct vcpu *c, const struct x86_insn *i, unsigned n_elems,
                                 unsigned bytes, unsigned index_bytes)
 {

@@ -34,7 +34,7 @@ X86_H(vcvtph2ps256_rm)
 {
     const x86_v *p = vm__x86_src16(c, i);
     x86_fp_enter(c);
-    x86_v s = _mm_loadu_si128(p);
+    x86_v s = x86_vload(p);
     x86_v lo = op_vcvtph2ps(s), hi = op_vcvtph2ps(_mm_unpackhi_epi64(s, s));
     X86_FP_END256(c, i, lo, hi);
 }

@@ -25,7 +25,7 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src), _mm_loadu_si128(p));           \
+        x86_v r = op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src), x86_vload(p));                 \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
     X86_H(name##256_rrr)                                                                           \
@@ -39,8 +39,8 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v lo = op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src), _mm_loadu_si128(p));          \
-        x86_v hi = op_##name(x86_vhi(c, i->dst), x86_vhi(c, i->src), _mm_loadu_si128(p + 1));      \
+        x86_v lo = op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src), x86_vload(p));                \
+        x86_v hi = op_##name(x86_vhi(c, i->dst), x86_vhi(c, i->src), x86_vload(p + 1));            \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }
 
@@ -67,10 +67,7 @@
     ORDER(op, order)                                                                               \
     FMA_SCALAR(op##order##ss, x86_src_d)                                                           \
     FMA_SCALAR(op##order##sd, x86_src_q)
-#define ORDERS(how, op)                                                                            \
-    how(op, 132)                                                                                   \
-    how(op, 213)                                                                                   \
-    how(op, 231)
+#define ORDERS(how, op) how(op, 132) how(op, 213) how(op, 231)
 
 ORDERS(ORDER_ALL, vfmadd)
 ORDERS(ORDER_ALL, vfmsub)

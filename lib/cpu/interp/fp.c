@@ -3,6 +3,9 @@
  * @file fp.c
  * The guest's MXCSR in the host's: entering, leaving, unmasked exceptions, LDMXCSR, STMXCSR.
  *
+ * Not exact: PE beside an unmasked overflow or underflow, which silicon sets only if the result is
+ * inexact with an unbounded exponent. It is always set here.
+ *
  * Spec: [SDM-1 §11.5] (SIMD floating-point exceptions), [SDM-1 §10.2.3] (MXCSR).
  */
 #include "cpu/interp/vec.h"

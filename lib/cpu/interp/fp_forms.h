@@ -18,11 +18,18 @@
         x86_v r = op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src));                               \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
-    X86_H(name##_rm)                                                                               \
+    X86_H(name##_rm_g)                                                                             \
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(x86_vlo(c, i->dst), _mm_loadu_si128(p));                               \
+        x86_v r = op_##name(x86_vlo(c, i->dst), x86_vload(p));                                     \
+        X86_FP_END(c, i, r);                                                                       \
+    }                                                                                              \
+    X86_H(name##_rm)                                                                               \
+    {                                                                                              \
+        X86_FP_BEGIN(c, i);                                                                        \
+        VEC_FLAT16(name);                                                                          \
+        x86_v r = op_##name(x86_vlo(c, i->dst), x86_vload(p));                                     \
         X86_FP_END(c, i, r);                                                                       \
     }
 #define FP_BIN_VEX(name)                                                                           \
@@ -36,7 +43,7 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p));                               \
+        x86_v r = op_##name(x86_vlo(c, i->src), x86_vload(p));                                     \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
     X86_H(v##name##256_rrr)                                                                        \
@@ -50,8 +57,8 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v lo = op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p));                              \
-        x86_v hi = op_##name(x86_vhi(c, i->src), _mm_loadu_si128(p + 1));                          \
+        x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p));                                    \
+        x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1));                                \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }
 #define FP_BIN(name)                                                                               \
@@ -71,7 +78,7 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(_mm_loadu_si128(p));                                                   \
+        x86_v r = op_##name(x86_vload(p));                                                         \
         X86_FP_END(c, i, r);                                                                       \
     }
 #define FP_UN_128(name)                                                                            \
@@ -85,7 +92,7 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(_mm_loadu_si128(p));                                                   \
+        x86_v r = op_##name(x86_vload(p));                                                         \
         X86_FP_END128(c, i, r);                                                                    \
     }
 #define FP_UN_256(name)                                                                            \
@@ -99,7 +106,7 @@
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v lo = op_##name(_mm_loadu_si128(p)), hi = op_##name(_mm_loadu_si128(p + 1));          \
+        x86_v lo = op_##name(x86_vload(p)), hi = op_##name(x86_vload(p + 1));                      \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }
 #define FP_UN(name)                                                                                \
@@ -108,18 +115,49 @@
     FP_UN_128(name)                                                                                \
     FP_UN_256(name)
 
-/** Scalars: the low element of op(a, b), upper ones from a; @p load is x86_src_d or x86_src_q. */
-#define FP_SCALAR_FORMS(name, load)                                                                \
+/** Flat memory form of a scalar, like VEC_FLAT16. */
+#define FP_FLAT_(name, bytes, load)                                                                \
+    uint64_t lin = x86_lin_flat(c, i);                                                             \
+    const struct x86_tlbe *e = x86_tlb_at(c, lin);                                                 \
+    uint64_t off = lin ^ e->rtag;                                                                  \
+    if (x86_unlikely(off > VM_PAGE_SIZE - (bytes)))                                                \
+        return vm__h_##name##_rm_g(c, i);                                                          \
+    x86_v b = load(e->host + off)
+#define FP_FLAT_d(name) FP_FLAT_(name, 4, x86_vload_d)
+#define FP_FLAT_q(name) FP_FLAT_(name, 8, x86_vload_q)
+
+X86_NO_TSAN static inline x86_v x86_vload_d(const uint8_t *p)
+{
+    int v;
+    memcpy(&v, p, 4);
+    return _mm_cvtsi32_si128(v);
+}
+X86_NO_TSAN static inline x86_v x86_vload_q(const uint8_t *p)
+{
+    long long v;
+    memcpy(&v, p, 8);
+    return _mm_cvtsi64_si128(v);
+}
+
+/** Scalars: the low element of op(a, b), upper ones from a; @p size is d or q. */
+#define FP_SCALAR_FORMS(name, size)                                                                \
     X86_H(name##_rr)                                                                               \
     {                                                                                              \
         X86_FP_BEGIN(c, i);                                                                        \
         x86_v r = op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src));                               \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
+    X86_H(name##_rm_g)                                                                             \
+    {                                                                                              \
+        x86_v b = x86_src_##size(c, i);                                                            \
+        x86_fp_enter(c);                                                                           \
+        x86_v r = op_##name(x86_vlo(c, i->dst), b);                                                \
+        X86_FP_END(c, i, r);                                                                       \
+    }                                                                                              \
     X86_H(name##_rm)                                                                               \
     {                                                                                              \
-        x86_v b = load(c, i);                                                                      \
-        x86_fp_enter(c);                                                                           \
+        X86_FP_BEGIN(c, i);                                                                        \
+        FP_FLAT_##size(name);                                                                      \
         x86_v r = op_##name(x86_vlo(c, i->dst), b);                                                \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
@@ -131,13 +169,13 @@
     }                                                                                              \
     X86_H(v##name##_rrm)                                                                           \
     {                                                                                              \
-        x86_v b = load(c, i);                                                                      \
+        x86_v b = x86_src_##size(c, i);                                                            \
         x86_fp_enter(c);                                                                           \
         x86_v r = op_##name(x86_vlo(c, i->src), b);                                                \
         X86_FP_END128(c, i, r);                                                                    \
     }
-#define FP_SCALAR(name, load)                                                                      \
+#define FP_SCALAR(name, size)                                                                      \
     FP_ASM2(name)                                                                                  \
-    FP_SCALAR_FORMS(name, load)
+    FP_SCALAR_FORMS(name, size)
 
 #endif

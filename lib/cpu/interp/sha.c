@@ -19,10 +19,14 @@ VEC_BIN_LEGACY(sha256msg2)
 static inline x86_v op_sha1rnds4(x86_v a, x86_v b, unsigned n)
 {
     switch (n & 3) {
-    case 0: return _mm_sha1rnds4_epu32(a, b, 0);
-    case 1: return _mm_sha1rnds4_epu32(a, b, 1);
-    case 2: return _mm_sha1rnds4_epu32(a, b, 2);
-    default: return _mm_sha1rnds4_epu32(a, b, 3);
+    case 0:
+        return _mm_sha1rnds4_epu32(a, b, 0);
+    case 1:
+        return _mm_sha1rnds4_epu32(a, b, 1);
+    case 2:
+        return _mm_sha1rnds4_epu32(a, b, 2);
+    default:
+        return _mm_sha1rnds4_epu32(a, b, 3);
     }
 }
 VEC_BINI_LEGACY(sha1rnds4)
@@ -37,7 +41,7 @@ X86_H(sha256rnds2_rrr)
 
 X86_H(sha256rnds2_rmr)
 {
-    x86_v b = _mm_loadu_si128(vm__x86_src16a(c, i));
+    x86_v b = x86_vload(vm__x86_src16a(c, i));
     x86_vset(c, i->dst, _mm_sha256rnds2_epu32(x86_vlo(c, i->dst), b, x86_vlo(c, 0)));
     X86_NEXT(c, i);
 }

@@ -32,7 +32,7 @@ static inline x86_v src_w(struct vcpu *c, const struct x86_insn *i)
 }
 static inline x86_v src_o(struct vcpu *c, const struct x86_insn *i)
 {
-    return _mm_loadu_si128(vm__x86_src16(c, i));
+    return x86_vload(vm__x86_src16(c, i));
 }
 
 #define EXTEND(name, fn, load128, load256, half)                                                   \
@@ -90,11 +90,11 @@ static inline void test_flags(struct vcpu *c, x86_v and, x86_v andn, x86_v mask)
 }
 
 #define TEST(name, mask)                                                                           \
-    static inline void name##128(struct vcpu *c, x86_v a, x86_v b)                                 \
+    static inline void name##128(struct vcpu * c, x86_v a, x86_v b)                                \
     {                                                                                              \
         test_flags(c, _mm_and_si128(a, b), _mm_andnot_si128(a, b), mask);                          \
     }                                                                                              \
-    static inline void name##256(struct vcpu *c, x86_v a, x86_v b, x86_v ah, x86_v bh)             \
+    static inline void name##256(struct vcpu * c, x86_v a, x86_v b, x86_v ah, x86_v bh)            \
     {                                                                                              \
         test_flags(c, _mm_or_si128(_mm_and_si128(a, b), _mm_and_si128(ah, bh)),                    \
                    _mm_or_si128(_mm_andnot_si128(a, b), _mm_andnot_si128(ah, bh)), mask);          \
@@ -106,7 +106,7 @@ static inline void test_flags(struct vcpu *c, x86_v and, x86_v andn, x86_v mask)
     }                                                                                              \
     X86_H(v##name##128_rm)                                                                         \
     {                                                                                              \
-        name##128(c, x86_vlo(c, i->dst), _mm_loadu_si128(vm__x86_src16(c, i)));                    \
+        name##128(c, x86_vlo(c, i->dst), x86_vload(vm__x86_src16(c, i)));                          \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
     X86_H(v##name##256_rr)                                                                         \
@@ -118,8 +118,7 @@ static inline void test_flags(struct vcpu *c, x86_v and, x86_v andn, x86_v mask)
     X86_H(v##name##256_rm)                                                                         \
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
-        name##256(c, x86_vlo(c, i->dst), _mm_loadu_si128(p), x86_vhi(c, i->dst),                   \
-                  _mm_loadu_si128(p + 1));                                                         \
+        name##256(c, x86_vlo(c, i->dst), x86_vload(p), x86_vhi(c, i->dst), x86_vload(p + 1));      \
         X86_NEXT(c, i);                                                                            \
     }
 TEST(ptest, _mm_set1_epi32(-1))
@@ -134,6 +133,6 @@ X86_H(ptest_rr)
 
 X86_H(ptest_rm)
 {
-    ptest128(c, x86_vlo(c, i->dst), _mm_loadu_si128(vm__x86_src16a(c, i)));
+    ptest128(c, x86_vlo(c, i->dst), x86_vload(vm__x86_src16a(c, i)));
     X86_NEXT(c, i);
 }

@@ -34,7 +34,7 @@ static inline unsigned is4(struct vcpu *c, const struct x86_insn *i)
     }                                                                                              \
     X86_H(name##_rmr)                                                                              \
     {                                                                                              \
-        x86_v b = _mm_loadu_si128(vm__x86_src16a(c, i));                                           \
+        x86_v b = x86_vload(vm__x86_src16a(c, i));                                                 \
         x86_vset(c, i->dst, fn(x86_vlo(c, i->dst), b, x86_vlo(c, 0)));                             \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
@@ -46,7 +46,7 @@ static inline unsigned is4(struct vcpu *c, const struct x86_insn *i)
     }                                                                                              \
     X86_H(v##name##128_rrmr)                                                                       \
     {                                                                                              \
-        x86_v b = _mm_loadu_si128(vm__x86_src16(c, i));                                            \
+        x86_v b = x86_vload(vm__x86_src16(c, i));                                                  \
         x86_vset128(c, i->dst, fn(x86_vlo(c, i->src), b, x86_vlo(c, is4(c, i))));                  \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
@@ -62,8 +62,8 @@ static inline unsigned is4(struct vcpu *c, const struct x86_insn *i)
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         unsigned m = is4(c, i);                                                                    \
-        x86_v lo = fn(x86_vlo(c, i->src), _mm_loadu_si128(p), x86_vlo(c, m));                      \
-        x86_v hi = fn(x86_vhi(c, i->src), _mm_loadu_si128(p + 1), x86_vhi(c, m));                  \
+        x86_v lo = fn(x86_vlo(c, i->src), x86_vload(p), x86_vlo(c, m));                            \
+        x86_v hi = fn(x86_vhi(c, i->src), x86_vload(p + 1), x86_vhi(c, m));                        \
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }
@@ -84,8 +84,8 @@ static inline x86_v op_blendpd(x86_v a, x86_v b, unsigned n)
 }
 static inline x86_v op_pblendw(x86_v a, x86_v b, unsigned n)
 {
-    x86_v m = _mm_mullo_epi16(_mm_set1_epi16((short)n),
-                              _mm_setr_epi16(128, 64, 32, 16, 8, 4, 2, 1));
+    x86_v m =
+        _mm_mullo_epi16(_mm_set1_epi16((short)n), _mm_setr_epi16(128, 64, 32, 16, 8, 4, 2, 1));
     m = _mm_srai_epi16(_mm_slli_epi16(m, 8), 15);
     return _mm_blendv_epi8(a, b, m);
 }
@@ -106,14 +106,22 @@ VEC_BINI_256(pblendd, 4)
 static inline x86_v op_mpsadbw(x86_v a, x86_v b, unsigned n)
 {
     switch (n & 7) {
-    case 0: return _mm_mpsadbw_epu8(a, b, 0);
-    case 1: return _mm_mpsadbw_epu8(a, b, 1);
-    case 2: return _mm_mpsadbw_epu8(a, b, 2);
-    case 3: return _mm_mpsadbw_epu8(a, b, 3);
-    case 4: return _mm_mpsadbw_epu8(a, b, 4);
-    case 5: return _mm_mpsadbw_epu8(a, b, 5);
-    case 6: return _mm_mpsadbw_epu8(a, b, 6);
-    default: return _mm_mpsadbw_epu8(a, b, 7);
+    case 0:
+        return _mm_mpsadbw_epu8(a, b, 0);
+    case 1:
+        return _mm_mpsadbw_epu8(a, b, 1);
+    case 2:
+        return _mm_mpsadbw_epu8(a, b, 2);
+    case 3:
+        return _mm_mpsadbw_epu8(a, b, 3);
+    case 4:
+        return _mm_mpsadbw_epu8(a, b, 4);
+    case 5:
+        return _mm_mpsadbw_epu8(a, b, 5);
+    case 6:
+        return _mm_mpsadbw_epu8(a, b, 6);
+    default:
+        return _mm_mpsadbw_epu8(a, b, 7);
     }
 }
 VEC_BINI_FORMS(mpsadbw, 3)

@@ -43,7 +43,7 @@ static __attribute__((noinline)) x86_v op_dppd(x86_v a, x86_v b, unsigned n)
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(x86_vlo(c, i->dst), _mm_loadu_si128(p), x86_imm8(i));                  \
+        x86_v r = op_##name(x86_vlo(c, i->dst), x86_vload(p), x86_imm8(i));                        \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
     X86_H(v##name##128_rrri)                                                                       \
@@ -56,7 +56,7 @@ static __attribute__((noinline)) x86_v op_dppd(x86_v a, x86_v b, unsigned n)
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p), x86_imm8(i));                  \
+        x86_v r = op_##name(x86_vlo(c, i->src), x86_vload(p), x86_imm8(i));                        \
         X86_FP_END128(c, i, r);                                                                    \
     }
 DOT(dpps)
@@ -74,8 +74,8 @@ X86_H(vdpps256_rrmi)
 {
     const x86_v *p = vm__x86_src32(c, i);
     x86_fp_enter(c);
-    x86_v lo = op_dpps(x86_vlo(c, i->src), _mm_loadu_si128(p), x86_imm8(i));
-    x86_v hi = op_dpps(x86_vhi(c, i->src), _mm_loadu_si128(p + 1), x86_imm8(i));
+    x86_v lo = op_dpps(x86_vlo(c, i->src), x86_vload(p), x86_imm8(i));
+    x86_v hi = op_dpps(x86_vhi(c, i->src), x86_vload(p + 1), x86_imm8(i));
     X86_FP_END256(c, i, lo, hi);
 }
 
@@ -117,7 +117,7 @@ ROUND_OP(roundsd)
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
         x86_fp_enter(c);                                                                           \
-        x86_v r = all_##name(_mm_loadu_si128(p), x86_imm8(i));                                     \
+        x86_v r = all_##name(x86_vload(p), x86_imm8(i));                                           \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
     X86_H(v##name##128_rri)                                                                        \
@@ -130,7 +130,7 @@ ROUND_OP(roundsd)
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v r = all_##name(_mm_loadu_si128(p), x86_imm8(i));                                     \
+        x86_v r = all_##name(x86_vload(p), x86_imm8(i));                                           \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
     X86_H(v##name##256_rri)                                                                        \
@@ -144,8 +144,8 @@ ROUND_OP(roundsd)
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v lo = all_##name(_mm_loadu_si128(p), x86_imm8(i));                                    \
-        x86_v hi = all_##name(_mm_loadu_si128(p + 1), x86_imm8(i));                                \
+        x86_v lo = all_##name(x86_vload(p), x86_imm8(i));                                          \
+        x86_v hi = all_##name(x86_vload(p + 1), x86_imm8(i));                                      \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }
 ROUND_PACKED(roundps)

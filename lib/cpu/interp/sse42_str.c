@@ -67,8 +67,7 @@ static NOINLINE x86_v istrm(x86_v a, x86_v b, unsigned n, uint32_t *flags)
                 : "0"(la), "d"(lb), "x"(a), "x"(b)                                                 \
                 : "cc");                                                                           \
         break;
-static NOINLINE x86_v estrm(x86_v a, x86_v b, unsigned n, int la, int lb,
-                                             uint32_t *flags)
+static NOINLINE x86_v estrm(x86_v a, x86_v b, unsigned n, int la, int lb, uint32_t *flags)
 {
     register x86_v m __asm__("xmm0") = _mm_setzero_si128();
     uint32_t ax = 0;
@@ -122,22 +121,21 @@ static NOINLINE void run_estrm(struct vcpu *c, const struct x86_insn *i, x86_v b
 {
     x86_v a = x86_vlo(c, i->dst);
     uint32_t flags;
-    x86_vset(c, 0,
-             estrm(a, b, x86_imm8(i), length(c, i, X86_RAX), length(c, i, X86_RDX), &flags));
+    x86_vset(c, 0, estrm(a, b, x86_imm8(i), length(c, i, X86_RAX), length(c, i, X86_RDX), &flags));
     set_flags(c, flags);
 }
 
 /* VEX forms that write XMM0 clear the rest of it. */
 #define FORMS(prefix, name, after)                                                                 \
-    X86_H(prefix##pcmp##name##_rrir)                                                                \
+    X86_H(prefix##pcmp##name##_rrir)                                                               \
     {                                                                                              \
         run_##name(c, i, x86_vlo(c, i->src));                                                      \
         after;                                                                                     \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
-    X86_H(prefix##pcmp##name##_rmir)                                                                \
+    X86_H(prefix##pcmp##name##_rmir)                                                               \
     {                                                                                              \
-        run_##name(c, i, _mm_loadu_si128(vm__x86_src16(c, i)));                                    \
+        run_##name(c, i, x86_vload(vm__x86_src16(c, i)));                                          \
         after;                                                                                     \
         X86_NEXT(c, i);                                                                            \
     }

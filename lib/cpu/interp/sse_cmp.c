@@ -103,7 +103,7 @@ static inline x86_v vop_sd(x86_v a, x86_v b, unsigned n)
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
         x86_fp_enter(c);                                                                           \
-        x86_v r = op_cmp##type(x86_vlo(c, i->dst), _mm_loadu_si128(p), x86_imm8(i));               \
+        x86_v r = op_cmp##type(x86_vlo(c, i->dst), x86_vload(p), x86_imm8(i));                     \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
     X86_H(vcmp##type##128_rrri)                                                                    \
@@ -116,7 +116,7 @@ static inline x86_v vop_sd(x86_v a, x86_v b, unsigned n)
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v r = vop_##type(x86_vlo(c, i->src), _mm_loadu_si128(p), x86_imm8(i));                 \
+        x86_v r = vop_##type(x86_vlo(c, i->src), x86_vload(p), x86_imm8(i));                       \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
     X86_H(vcmp##type##256_rrri)                                                                    \
@@ -130,8 +130,8 @@ static inline x86_v vop_sd(x86_v a, x86_v b, unsigned n)
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v lo = vop_##type(x86_vlo(c, i->src), _mm_loadu_si128(p), x86_imm8(i));                \
-        x86_v hi = vop_##type(x86_vhi(c, i->src), _mm_loadu_si128(p + 1), x86_imm8(i));            \
+        x86_v lo = vop_##type(x86_vlo(c, i->src), x86_vload(p), x86_imm8(i));                      \
+        x86_v hi = vop_##type(x86_vhi(c, i->src), x86_vload(p + 1), x86_imm8(i));                  \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }
 CMP_PACKED(ps)

@@ -8,8 +8,8 @@
 FP_UN(cvtdq2ps)
 FP_UN(cvtps2dq)
 FP_UN(cvttps2dq)
-FP_SCALAR(cvtss2sd, x86_src_d)
-FP_SCALAR(cvtsd2ss, x86_src_q)
+FP_SCALAR(cvtss2sd, d)
+FP_SCALAR(cvtsd2ss, q)
 
 /* ---- two elements to twice the size: the source is half as long ---- */
 
@@ -52,7 +52,7 @@ FP_SCALAR(cvtsd2ss, x86_src_q)
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v b = _mm_loadu_si128(p);                                                              \
+        x86_v b = x86_vload(p);                                                                    \
         x86_v lo = op_##name(b), hi = op_##name(_mm_unpackhi_epi64(b, b));                         \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }
@@ -75,7 +75,7 @@ WIDEN(cvtdq2pd)
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
-        x86_v lo = op_##name(_mm_loadu_si128(p)), hi = op_##name(_mm_loadu_si128(p + 1));          \
+        x86_v lo = op_##name(x86_vload(p)), hi = op_##name(x86_vload(p + 1));                      \
         X86_FP_END128(c, i, _mm_unpacklo_epi64(lo, hi));                                           \
     }
 NARROW(cvtpd2ps)

@@ -8,8 +8,8 @@
 #define FOUR_TYPES(op)                                                                             \
     FP_BIN(op##ps)                                                                                 \
     FP_BIN(op##pd)                                                                                 \
-    FP_SCALAR(op##ss, x86_src_d)                                                                   \
-    FP_SCALAR(op##sd, x86_src_q)
+    FP_SCALAR(op##ss, d)                                                                           \
+    FP_SCALAR(op##sd, q)
 
 FOUR_TYPES(add)
 FOUR_TYPES(sub)
@@ -20,14 +20,14 @@ FOUR_TYPES(max)
 
 FP_UN(sqrtps)
 FP_UN(sqrtpd)
-FP_SCALAR(sqrtss, x86_src_d)
-FP_SCALAR(sqrtsd, x86_src_q)
+FP_SCALAR(sqrtss, d)
+FP_SCALAR(sqrtsd, q)
 
 /* Approximations neither heed nor change MXCSR, except that some processors let DAZ apply. */
 FP_UN(rcpps)
 FP_UN(rsqrtps)
-FP_SCALAR(rcpss, x86_src_d)
-FP_SCALAR(rsqrtss, x86_src_d)
+FP_SCALAR(rcpss, d)
+FP_SCALAR(rsqrtss, d)
 
 /* SSE3, which every 64-bit host of the last twenty years has; see host_features.c. */
 FP_BIN(addsubps)

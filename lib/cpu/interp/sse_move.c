@@ -18,14 +18,16 @@ static COLD const struct x86_insn *load_slow(struct vcpu *c, const struct x86_in
     X86_NEXT(c, i);
 }
 
-static COLD const struct x86_insn *load_slow128(struct vcpu *c, const struct x86_insn *i, uint64_t lin)
+static COLD const struct x86_insn *load_slow128(struct vcpu *c, const struct x86_insn *i,
+                                                uint64_t lin)
 {
     vm__x86_ld_block(c, i, lin, c->bounce, 16);
     x86_vset128(c, i->dst, _mm_load_si128((const x86_v *)(const void *)c->bounce));
     X86_NEXT(c, i);
 }
 
-static COLD const struct x86_insn *load_slow256(struct vcpu *c, const struct x86_insn *i, uint64_t lin)
+static COLD const struct x86_insn *load_slow256(struct vcpu *c, const struct x86_insn *i,
+                                                uint64_t lin)
 {
     const x86_v *p = (const x86_v *)(const void *)c->bounce;
     vm__x86_ld_block(c, i, lin, c->bounce, 32);
@@ -33,14 +35,16 @@ static COLD const struct x86_insn *load_slow256(struct vcpu *c, const struct x86
     X86_NEXT(c, i);
 }
 
-static COLD const struct x86_insn *store_slow(struct vcpu *c, const struct x86_insn *i, uint64_t lin)
+static COLD const struct x86_insn *store_slow(struct vcpu *c, const struct x86_insn *i,
+                                              uint64_t lin)
 {
     memcpy(c->bounce, c->st.vec[i->src], 16);
     vm__x86_st_block(c, i, lin, c->bounce, 16);
     X86_NEXT(c, i);
 }
 
-static COLD const struct x86_insn *store_slow256(struct vcpu *c, const struct x86_insn *i, uint64_t lin)
+static COLD const struct x86_insn *store_slow256(struct vcpu *c, const struct x86_insn *i,
+                                                 uint64_t lin)
 {
     memcpy(c->bounce, c->st.vec[i->src], 32);
     vm__x86_st_block(c, i, lin, c->bounce, 32);

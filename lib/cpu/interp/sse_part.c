@@ -109,7 +109,8 @@ static inline uint32_t d_of(struct vcpu *c, unsigned n)
     }                                                                                              \
     X86_H(movd_to_rm##suffix)                                                                      \
     {                                                                                              \
-        x86_vset(c, i->dst, i->osz == 3 ? from_q(x86_ld64(c, i, R8)) : from_d(x86_ld32(c, i, R4))); \
+        x86_vset(c, i->dst,                                                                        \
+                 i->osz == 3 ? from_q(x86_ld64(c, i, R8)) : from_d(x86_ld32(c, i, R4)));           \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
     X86_H(vmovd_to_rm##suffix)                                                                     \

@@ -21,7 +21,7 @@
     }                                                                                              \
     X86_H(v##name##256_rrm)                                                                        \
     {                                                                                              \
-        x86_v n = _mm_loadu_si128(vm__x86_src16(c, i));                                            \
+        x86_v n = x86_vload(vm__x86_src16(c, i));                                                  \
         x86_vset256(c, i->dst, fn(x86_vlo(c, i->src), n), fn(x86_vhi(c, i->src), n));              \
         X86_NEXT(c, i);                                                                            \
     }

@@ -70,6 +70,11 @@ uint32_t vm__x86_src_u32(struct vcpu *c, const struct x86_insn *i);
 /** Stores of c->bounce[0, size) by a handler that has come upon a hard case. */
 void vm__x86_dst_slow(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned size);
 
+/** Read at such a pointer; other processors may be writing there. */
+X86_NO_TSAN static inline x86_v x86_vload(const x86_v *p)
+{
+    return _mm_loadu_si128(p);
+}
 static inline x86_v x86_src_q(struct vcpu *c, const struct x86_insn *i)
 {
     return _mm_cvtsi64_si128((long long)vm__x86_src_u64(c, i));
@@ -93,6 +98,18 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
         return (expr);                                                                             \
     }
 
+/**
+ * Flat memory form of a legacy instruction: a soft TLB hit with an aligned operand at @p p, or the
+ * general form, which sees to everything else.
+ */
+#define VEC_FLAT16(name)                                                                           \
+    uint64_t lin = x86_lin_flat(c, i);                                                             \
+    const struct x86_tlbe *e = x86_tlb_at(c, lin);                                                 \
+    uint64_t off = lin ^ e->rtag;                                                                  \
+    if (x86_unlikely((off & ~(uint64_t)(VM_PAGE_SIZE - 16)) != 0))                                 \
+        return vm__h_##name##_rm_g(c, i);                                                          \
+    const x86_v *p = (const x86_v *)(const void *)(e->host + off)
+
 /** dst = op(dst, src) */
 #define VEC_BIN_LEGACY(name)                                                                       \
     X86_H(name##_rr)                                                                               \
@@ -100,10 +117,16 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
         x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), x86_vlo(c, i->src)));                    \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
-    X86_H(name##_rm)                                                                               \
+    X86_H(name##_rm_g)                                                                             \
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
-        x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), _mm_loadu_si128(p)));                    \
+        x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), x86_vload(p)));                          \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    X86_H(name##_rm)                                                                               \
+    {                                                                                              \
+        VEC_FLAT16(name);                                                                          \
+        x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), x86_vload(p)));                          \
         X86_NEXT(c, i);                                                                            \
     }
 /** dst = op(src, src2) */
@@ -116,7 +139,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(v##name##128_rrm)                                                                        \
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
-        x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p)));                 \
+        x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), x86_vload(p)));                       \
         X86_NEXT(c, i);                                                                            \
     }
 #define VEC_BIN_256(name)                                                                          \
@@ -130,8 +153,8 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(v##name##256_rrm)                                                                        \
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
-        x86_v lo = op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p));                              \
-        x86_v hi = op_##name(x86_vhi(c, i->src), _mm_loadu_si128(p + 1));                          \
+        x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p));                                    \
+        x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1));                                \
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }
@@ -155,7 +178,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(name##_rm)                                                                               \
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
-        x86_vset(c, i->dst, op_##name(_mm_loadu_si128(p)));                                        \
+        x86_vset(c, i->dst, op_##name(x86_vload(p)));                                              \
         X86_NEXT(c, i);                                                                            \
     }
 #define VEC_UN_128(name)                                                                           \
@@ -167,7 +190,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(v##name##128_rm)                                                                         \
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
-        x86_vset128(c, i->dst, op_##name(_mm_loadu_si128(p)));                                     \
+        x86_vset128(c, i->dst, op_##name(x86_vload(p)));                                           \
         X86_NEXT(c, i);                                                                            \
     }
 #define VEC_UN_256(name)                                                                           \
@@ -180,7 +203,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(v##name##256_rm)                                                                         \
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
-        x86_v lo = op_##name(_mm_loadu_si128(p)), hi = op_##name(_mm_loadu_si128(p + 1));          \
+        x86_v lo = op_##name(x86_vload(p)), hi = op_##name(x86_vload(p + 1));                      \
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }
@@ -202,7 +225,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(name##_rmi)                                                                              \
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
-        x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), _mm_loadu_si128(p), x86_imm8(i)));       \
+        x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), x86_vload(p), x86_imm8(i)));             \
         X86_NEXT(c, i);                                                                            \
     }
 #define VEC_BINI_128(name)                                                                         \
@@ -214,7 +237,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(v##name##128_rrmi)                                                                       \
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
-        x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p), x86_imm8(i)));    \
+        x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), x86_vload(p), x86_imm8(i)));          \
         X86_NEXT(c, i);                                                                            \
     }
 /** @p shift: immediate bits used up by the low lane; the high lane sees imm8 >> shift. */
@@ -231,8 +254,8 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         unsigned n = x86_imm8(i);                                                                  \
-        x86_v lo = op_##name(x86_vlo(c, i->src), _mm_loadu_si128(p), n);                           \
-        x86_v hi = op_##name(x86_vhi(c, i->src), _mm_loadu_si128(p + 1), n >> (shift));            \
+        x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p), n);                                 \
+        x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1), n >> (shift));                  \
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }
@@ -251,7 +274,7 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(name##_rmi)                                                                              \
     {                                                                                              \
         const x86_v *p = vm__x86_src16a(c, i);                                                     \
-        x86_vset(c, i->dst, op_##name(_mm_loadu_si128(p), x86_imm8(i)));                           \
+        x86_vset(c, i->dst, op_##name(x86_vload(p), x86_imm8(i)));                                 \
         X86_NEXT(c, i);                                                                            \
     }
 #define VEC_UNI_128(name)                                                                          \
@@ -263,14 +286,15 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     X86_H(v##name##128_rmi)                                                                        \
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
-        x86_vset128(c, i->dst, op_##name(_mm_loadu_si128(p), x86_imm8(i)));                        \
+        x86_vset128(c, i->dst, op_##name(x86_vload(p), x86_imm8(i)));                              \
         X86_NEXT(c, i);                                                                            \
     }
 #define VEC_UNI_256(name, shift)                                                                   \
     X86_H(v##name##256_rri)                                                                        \
     {                                                                                              \
         unsigned n = x86_imm8(i);                                                                  \
-        x86_v lo = op_##name(x86_vlo(c, i->src), n), hi = op_##name(x86_vhi(c, i->src), n >> (shift)); \
+        x86_v lo = op_##name(x86_vlo(c, i->src), n),                                               \
+              hi = op_##name(x86_vhi(c, i->src), n >> (shift));                                    \
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
@@ -278,8 +302,8 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         unsigned n = x86_imm8(i);                                                                  \
-        x86_v lo = op_##name(_mm_loadu_si128(p), n);                                               \
-        x86_v hi = op_##name(_mm_loadu_si128(p + 1), n >> (shift));                                \
+        x86_v lo = op_##name(x86_vload(p), n);                                                     \
+        x86_v hi = op_##name(x86_vload(p + 1), n >> (shift));                                      \
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }
