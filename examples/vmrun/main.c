@@ -164,9 +164,15 @@ static bool configure(struct vmrun *v, int argc, char **argv, int *status)
 
 static bool build(struct vmrun *v)
 {
+    char kernel[2];
+    size_t len = sizeof kernel;
     v->m = vm_machine_build(v->cfg);
     if (v->m == NULL)
         return say_last(NULL);
+    if (vm_config_get(v->cfg, "boot.kernel", kernel, &len) == VM_OK && kernel[0] == '\0') {
+        say("nothing to start: -kernel names a kernel");
+        return false;
+    }
     v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (v->wake_fd < 0) {
         say("eventfd: %s", strerror(errno));

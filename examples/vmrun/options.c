@@ -64,6 +64,10 @@ static bool opt_memory(struct parse *p, const char *arg)
 {
     char *copy = strdup(arg), *list = copy, *name, *value;
     bool ok = copy != NULL;
+    if (*arg == '\0') {
+        say("-m: a size is expected");
+        ok = false;
+    }
     while (ok && next_item(&list, &name, &value)) {
         char text[64];
         size_t n = strlen(value);

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""vmrun from outside: bad input gives one clear line and exit status 1."""
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+VMRUN = os.environ["VMRUN"]
+
+
+def run(*args, **kw):
+    return subprocess.run([VMRUN, *map(str, args)], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, **kw)
+
+
+def multiboot(code: bytes) -> bytes:
+    """A flat Multiboot kernel at 1 MiB that runs `code` in 32-bit protected mode."""
+    magic, flags, base = 0x1BADB002, 1 << 16, 0x100000
+    header = struct.pack("<8I", magic, flags, -(magic + flags) & 0xFFFFFFFF, base, base, 0, 0,
+                         base + 32)
+    return header + code
+
+
+def out8(port: int, value: int) -> bytes:
+    return b"\x66\xba" + struct.pack("<H", port) + b"\xb0" + bytes([value]) + b"\xee"
+
+
+HALT = b"\xfa\xf4\xeb\xfc"
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    def make(code):
+        path = tmp_path / "kernel"
+        path.write_bytes(multiboot(code))
+        return path
+    return make
+
+
+def refused(*args, words):
+    done = run(*args)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1, done
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("vmrun: ")
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+@pytest.mark.parametrize("args, words", [
+    (["-kernel", "/nonexistent/vmlinuz"], ["/nonexistent/vmlinuz", "No such file"]),
+    (["-kernel", "/tmp"], ["/tmp", "Is a directory"]),
+    (["-kernel", "/dev/null"], ["/dev/null", "empty"]),
+    (["-kernel", "/etc/passwd"], ["/etc/passwd", "not a kernel"]),
+    (["-device", "isa-debug-exitt"], ["isa-debug-exitt", "isa-debug-exit"]),
+    (["-device", "isa-debug-exit,iobas=1"], ["iobas", "iobase"]),
+    (["-device", "isa-debug-exit,iobase=zz"], ["iobase", "zz"]),
+    (["-cpu", "pentiun3"], ["pentiun3"]),
+    (["-cpu", "max,+nosuchfeature"], ["nosuchfeature"]),
+    (["-accel", "warp"], ["warp"]),
+    (["-m", "100T"], ["100T"]),
+    (["-m", "12Q"], ["12Q"]),
+    (["-m", "0"], ["-m"]),
+    (["-m", "-5"], ["-5"]),
+    (["-m", ""], ["-m"]),
+    (["-smp", "0"], ["0"]),
+    (["-smp", "x"], ["x"]),
+    (["-smp", "1000"], ["1000"]),
+    (["-smp", "8,sockets=1,cores=2"], ["8"]),
+    (["-kernal", "x"], ["-kernal", "-kernel"]),
+    (["-serial", "tape"], ["tape"]),
+    (["-serial", "stdio", "-serial", "stdio"], ["terminal"]),
+    (["-serial", "file:/nonexistent/log"], ["/nonexistent/log"]),
+    (["-d", "in_asn"], ["in_asn", "in_asm"]),
+    (["-D", "/nonexistent/log", "-d", "int"], ["/nonexistent/log"]),
+    (["-append", "quiet"], ["no kernel"]),
+    (["-initrd", "/dev/null"], ["no kernel"]),
+    (["-kernel"], ["-kernel"]),
+    (["-rtc", "base=yesterday"], ["yesterday"]),
+    (["-icount", "shift=99"], ["99"]),
+    (["-machine", "isapc"], ["isapc"]),
+    (["disk.img"], ["disk.img"]),
+])
+def test_bad_input(args, words):
+    refused(*args, words=words)
+
+
+def test_missing_initrd(kernel):
+    refused("-kernel", kernel(HALT), "-initrd", "/nonexistent/initrd",
+            words=["/nonexistent/initrd", "No such file"])
+
+
+def test_truncated_kernel(tmp_path):
+    image = bytearray(4096)
+    image[0x1F1] = 4
+    image[0x1FE:0x200] = b"\x55\xaa"
+    image[0x201] = 0x6A
+    image[0x202:0x206] = b"HdrS"
+    image[0x206:0x208] = b"\x0f\x02"
+    image[0x211] = 1
+    image[0x1F4:0x1F8] = struct.pack("<I", 0x10000)
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(image)
+    refused("-kernel", path, words=["truncated kernel", "4096"])
+
+
+def test_help_and_version():
+    assert "-kernel FILE" in run("--help").stdout
+    assert run("-version").stdout.startswith("vmrun (libvm ")
+    assert "isa-debug-exit" in run("-device", "help").stdout
+    assert "iobase" in run("-device", "isa-debug-exit,help").stdout
+    assert "in_asm" in run("-d", "help").stdout
+
+
+def test_debug_exit_code(kernel):
+    done = run("-kernel", kernel(out8(0xF4, 0x15) + HALT), "-device",
+               "isa-debug-exit,iobase=0xf4,iosize=1", "-serial", "null")
+    assert done.returncode == 0x15 << 1 | 1, done
+
+
+def test_power_off(kernel):
+    # PM1a_CNT at 0x604: SLP_EN with SLP_TYP 0 is soft off.
+    code = b"\x66\xba\x04\x06\x66\xb8\x00\x20\x66\xef"
+    assert run("-kernel", kernel(code + HALT), "-serial", "null").returncode == 0
+
+
+def test_no_reboot(kernel):
+    assert run("-kernel", kernel(out8(0x64, 0xFE) + HALT), "-serial", "null",
+               "-no-reboot").returncode == 0
+
+
+def test_serial_output(kernel, tmp_path):
+    code = b"".join(out8(0x3F8, c) for c in b"hi\n") + out8(0xF4, 0)
+    args = ["-kernel", kernel(code + HALT), "-device", "isa-debug-exit,iobase=0xf4"]
+    assert run(*args).stdout == "hi\n"
+    log = tmp_path / "log"
+    assert run(*args, "-serial", f"file:{log}").returncode == 1
+    assert log.read_text() == "hi\n"
+
+
+def test_reboot_starts_the_kernel_again(kernel):
+    """The first time round a byte of CMOS is 0; a reboot keeps it, and the kernel is back."""
+    read = b"\x66\xba\x70\x00\xb0\x50\xee\x66\xba\x71\x00\xec"  # al = CMOS[0x50]
+    code = (out8(0x3F8, ord("a")) + read + b"\x3c\x5a\x74" + bytes([23]) +
+            b"\x66\xba\x70\x00\xb0\x50\xee" + out8(0x71, 0x5A) + out8(0xCF9, 6) + HALT)
+    jump = code.index(b"\x74") + 2
+    code = code[:jump - 1] + bytes([len(code) - jump]) + code[jump:]
+    code += out8(0xF4, 1) + HALT
+    done = run("-kernel", kernel(code), "-device", "isa-debug-exit,iobase=0xf4")
+    assert done.returncode == 3 and done.stdout == "aa", done
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_it(kernel, sig):
+    child = subprocess.Popen([VMRUN, "-kernel", kernel(out8(0x3F8, 0x41) + HALT)],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert child.stdout.read(1) == b"A"
+    child.send_signal(sig)
+    assert child.wait(30) == -sig
+
+
+def test_terminal_is_restored(kernel):
+    """Raw while it runs, as before once Ctrl-A x was typed."""
+    import pty
+    import termios
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    child = subprocess.Popen([VMRUN, "-kernel", kernel(out8(0x3F8, 0x41) + HALT)],
+                             stdin=slave, stdout=slave, stderr=slave)
+    assert os.read(master, 1) == b"A"
+    assert not termios.tcgetattr(slave)[3] & termios.ICANON
+    os.write(master, b"\x01h")
+    time.sleep(0.2)
+    assert b"Ctrl-A x" in os.read(master, 4096)
+    os.write(master, b"\x01x")
+    assert child.wait(30) == 0
+    assert termios.tcgetattr(slave) == before
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([str(pathlib.Path(__file__)), "-q", *sys.argv[1:]]))
