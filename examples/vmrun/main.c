@@ -164,15 +164,9 @@ static bool configure(struct vmrun *v, int argc, char **argv, int *status)
 
 static bool build(struct vmrun *v)
 {
-    char kernel[2];
-    size_t len = sizeof kernel;
     v->m = vm_machine_build(v->cfg);
     if (v->m == NULL)
         return say_last(NULL);
-    if (vm_config_get(v->cfg, "boot.kernel", kernel, &len) == VM_OK && kernel[0] == '\0') {
-        say("nothing to start: -kernel names a kernel");
-        return false;
-    }
     v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (v->wake_fd < 0) {
         say("eventfd: %s", strerror(errno));
@@ -181,6 +175,17 @@ static bool build(struct vmrun *v)
     return vm_machine_fd(v->m) >= 0 &&
            vm_machine_on_event(v->m, VM_EVENT_SHUTDOWN | VM_EVENT_CRASHED, on_event, v, NULL) ==
                VM_OK;
+}
+
+static bool start(struct vmrun *v)
+{
+    char kernel[2];
+    size_t len = sizeof kernel;
+    if (vm_config_get(v->cfg, "boot.kernel", kernel, &len) == VM_OK && kernel[0] == '\0') {
+        say("nothing to start: -kernel names a kernel");
+        return false;
+    }
+    return v->o.paused || vm_machine_start(v->m) == VM_OK || say_last(NULL);
 }
 
 static void clean_up(struct vmrun *v)
@@ -208,11 +213,10 @@ int main(int argc, char **argv)
     v.status = 1;
     if (build(&v)) {
         catch_signals(v.wake_fd);
-        v.status = 0;
-        if (!open_ends(&v) || (!v.o.paused && vm_machine_start(v.m) != VM_OK && !say_last(NULL)))
-            v.status = 1;
-        else
+        if (open_ends(&v) && start(&v)) {
+            v.status = 0;
             run(&v);
+        }
     }
     clean_up(&v);
     if (got_signal != 0) {
