@@ -23,6 +23,13 @@ enum { VM_FLAT_PORT = VM_VIEW_COUNT, VM_FLAT_COUNT };
 
 enum vm_region_kind { VM_REGION_RAM, VM_REGION_ROM, VM_REGION_WINDOW, VM_REGION_ALIAS };
 
+/** In what waits to be freed, so that retiring needs no memory. */
+struct vm_retired {
+    uint64_t epoch; /**< of the address space when it was taken down */
+    struct vm_retired *next;
+    bool is_ram; /**< in a struct vm_ram, else in a struct vm_flat_view */
+};
+
 /** Memory behind RAM and ROM regions. */
 struct vm_ram {
     uint8_t *host;
@@ -31,6 +38,7 @@ struct vm_ram {
     struct vm_memfd file;  /**< fd -1: the caller's pages */
     void (*free_fn)(void *ud);
     void *ud;
+    struct vm_retired retired;
 };
 
 struct vm_region {
@@ -70,16 +78,9 @@ struct vm_flat {
 };
 
 struct vm_flat_view {
+    struct vm_retired retired;
     uint32_t n;
     struct vm_flat e[];
-};
-
-/** Something to be freed later. */
-struct vm_retired {
-    uint64_t epoch;
-    struct vm_flat_view *view;
-    struct vm_ram *ram;
-    struct vm_retired *next;
 };
 
 struct vm_address_space {

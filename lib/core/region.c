@@ -38,9 +38,10 @@ static void free_retired(struct vm_address_space *as, uint64_t oldest)
             continue;
         }
         *link = r->next;
-        free(r->view);
-        vm__ram_block_free(r->ram);
-        free(r);
+        if (r->is_ram)
+            vm__ram_block_free(VM_CONTAINER_OF(r, struct vm_ram, retired));
+        else
+            free(VM_CONTAINER_OF(r, struct vm_flat_view, retired));
     }
 }
 
@@ -70,15 +71,10 @@ void vm__mem_fini(struct vm_machine *m)
     m->mem = NULL;
 }
 
-/* Free a list or memory once no processor reads it. No record for it: it stays until the end. */
-static void retire(struct vm_address_space *as, struct vm_flat_view *view, struct vm_ram *ram)
+/* Free a list or memory once no processor reads it. */
+static void retire(struct vm_address_space *as, struct vm_retired *r, bool is_ram)
 {
-    struct vm_retired *r = calloc(1, sizeof *r);
-    if (r == NULL)
-        return; /* leaked on purpose: the host is out of memory, and a reader may be at work */
-    *r = (struct vm_retired){
-        .epoch = atomic_load(&as->epoch), .view = view, .ram = ram, .next = as->retired
-    };
+    *r = (struct vm_retired){ atomic_load(&as->epoch), as->retired, is_ram };
     as->retired = r;
 }
 
@@ -99,7 +95,7 @@ static void publish(struct vm_machine *m)
     }
     atomic_fetch_add(&as->epoch, 1);
     for (unsigned i = 0; i < VM_FLAT_COUNT; i++)
-        retire(as, atomic_exchange(&as->view[i], fresh[i]), NULL);
+        retire(as, &atomic_exchange(&as->view[i], fresh[i])->retired, false);
     as->changed = false;
     for (uint32_t i = 0; i < m->n_cpus; i++)
         vm__cpu_kick(m->cpus[i], VM_CPU_REQ_MEM | VM_CPU_REQ_YIELD);
@@ -322,7 +318,7 @@ void vm__region_free(struct vm_region *r)
     orphan(m->mem, r);
     vm__mem_flush(m); /* now: the caller may be about to free what the window calls */
     if (r->ram != NULL)
-        retire(m->mem, NULL, r->ram);
+        retire(m->mem, &r->ram->retired, true);
     free_region(r);
     vm__mem_commit(m);
 }

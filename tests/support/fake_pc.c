@@ -160,7 +160,7 @@ static uint64_t insns(struct vm_cpu *cpu)
     return atomic_load(&fake(cpu)->insns);
 }
 
-static int reg_id(const char *name)
+static int64_t reg_id(const char *name)
 {
     return strcmp(name, "pc") == 0 ? 0 : vm__fail(VM_E_NOENT, "no register %s", name);
 }
