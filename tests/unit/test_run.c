@@ -269,25 +269,31 @@ static void wait_a_while(vm_machine *m, int64_t ns)
     cr_assert_eq(vm_machine_wait(m, VM_ST_CRASHED, ns, &state), VM_E_TIMEOUT);
 }
 
+/* Until the timer has ticked so often; the host may be busy, so without a limit of time. */
+static void wait_for_ticks(vm_machine *m, uint64_t n)
+{
+    while (fake_ticks(m) < n)
+        wait_a_while(m, 1000000);
+}
+
 Test(threads, a_pause_is_quiet_and_stops_the_clock)
 {
     vm_machine *m = fake_pc("o004001+j07", 3);
     cr_assert_eq(vm_machine_start(m), VM_OK);
-    wait_a_while(m, 20000000);
+    wait_for_ticks(m, 20);
     cr_assert_eq(vm_cpu_reg_read(vm_cpu_get(m, 0), 0, &(uint64_t){ 0 }, 8), VM_E_STATE);
     cr_assert_eq(vm_machine_pause(m), VM_OK);
     cr_assert_eq(vm_machine_state(m), VM_ST_PAUSED);
     const uint64_t n = fake_counter(m, 1), t = vm_clock_ns(m), ticks = fake_ticks(m);
-    cr_assert_gt(n, 0);
-    cr_assert_gt(ticks, 20);
     wait_a_while(m, 10000000);
     cr_assert_eq(fake_counter(m, 1), n);
     cr_assert_eq(vm_clock_ns(m), t);
     cr_assert_eq(fake_ticks(m), ticks);
     cr_assert_eq(vm_machine_resume(m), VM_OK);
-    wait_a_while(m, 10000000);
+    wait_for_ticks(m, ticks + 20);
+    while (fake_counter(m, 1) == n)
+        wait_a_while(m, 1000000);
     cr_assert_eq(vm_machine_pause(m), VM_OK);
-    cr_assert_gt(fake_counter(m, 1), n);
     cr_assert_eq(run(m, 10), VM_EXIT_BUDGET, "and on the caller's thread");
     cr_assert_eq(vm_machine_start(m), VM_OK, "and back");
     vm_machine_destroy(m);
@@ -295,16 +301,16 @@ Test(threads, a_pause_is_quiet_and_stops_the_clock)
 
 Test(threads, a_halted_machine_sleeps)
 {
-    vm_machine *m = fake_pc("o00400ahj07", 4); /* a tick every millisecond */
+    vm_machine *m = fake_pc("o004064hj07", 4); /* a tick every 10 ms */
     struct timespec a, b;
     cr_assert_eq(vm_machine_start(m), VM_OK);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
-    wait_a_while(m, 200000000);
+    wait_for_ticks(m, 20);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-    cr_assert_gt(fake_ticks(m), 150);
-    cr_assert_gt(fake_cpu(m, 3)->interrupts, 100);
+    cr_assert_eq(vm_machine_pause(m), VM_OK);
+    cr_assert_gt(fake_cpu(m, 3)->interrupts, 0);
     const double cpu = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
-    cr_assert_lt(cpu, 0.1, "%.3f s of processor time in 0.2 s", cpu);
+    cr_assert_lt(cpu, 0.1, "%.3f s of processor time in 0.2 s that slept", cpu);
     vm_machine_destroy(m);
 }
 
