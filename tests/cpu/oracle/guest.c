@@ -119,7 +119,7 @@ static struct vm_machine *bare_machine(const char *cpu)
     vm_config *cfg = ctx ? vm_config_new(ctx, NULL) : NULL;
     struct vm_machine *m = NULL;
 
-    if (cfg && vm_config_set_str(cfg, "cpu", cpu) == VM_OK)
+    if (cfg && vm_config_set_str(cfg, "cpu.model", cpu) == VM_OK)
         m = vm__machine_new(cfg);
     vm_config_free(cfg);
     vm_ctx_unref(ctx);
