@@ -190,16 +190,18 @@ X86_H(pusha)
     X86_NEXT(c, i);
 }
 
+/** The registers loaded before one that faults keep their new values, as in hardware; RSP has not
+ * moved then, so that the instruction can be run again. */
 X86_H(popa)
 {
     unsigned size = 1u << i->osz;
-    uint64_t sp = x86_sp(c), v[8];
+    uint64_t sp = x86_sp(c);
 
-    for (unsigned r = 8; r-- > 0; sp = stack_wrap(c, sp + size))
-        v[r] = stack_load(c, i, sp);
-    for (unsigned r = 0; r < 8; r++)
+    for (unsigned r = 8; r-- > 0; sp = stack_wrap(c, sp + size)) {
+        uint64_t v = stack_load(c, i, sp);
         if (r != X86_RSP)
-            x86_set(c, (uint8_t)(r * 8), i->osz, v[r]);
+            x86_set(c, (uint8_t)(r * 8), i->osz, v);
+    }
     x86_set_sp(c, sp);
     X86_NEXT(c, i);
 }

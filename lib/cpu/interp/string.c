@@ -150,10 +150,13 @@ X86_INLINE uint64_t chunk_limit(const struct vcpu *c, uint64_t count)
     return c->mode & X86_MODE_STEP ? 1 : count;
 }
 
-/* A count of 0 writes RCX all the same, MOVS and STOS their indexes too: with 32-bit addresses the
- * upper halves are cleared. Not in the manual; Intel hardware does it. */
-X86_INLINE void zero_count(struct vcpu *c, const struct x86_insn *i, bool si, bool di)
+/* A repeated instruction with 32-bit addresses begins by clearing the upper half of RCX, MOVS and
+ * STOS those of their indexes too, even when the count is 0 or the first element faults. Not in the
+ * manual; Intel hardware does it. */
+X86_INLINE void begin_repeat(struct vcpu *c, const struct x86_insn *i, bool si, bool di)
 {
+    if (x86_likely(i->asz != 2))
+        return;
     add_index(c, i, X86_RCX, 0);
     if (si)
         add_index(c, i, X86_RSI, 0);
@@ -165,8 +168,7 @@ X86_INLINE void zero_count(struct vcpu *c, const struct x86_insn *i, bool si, bo
 #define REPEAT(CHUNK, SI, DI)                                                                      \
     do {                                                                                           \
         uint64_t count = GPR[X86_RCX] & address_mask(i), done;                                     \
-        if (x86_unlikely(count == 0))                                                              \
-            zero_count(c, i, SI, DI);                                                              \
+        begin_repeat(c, i, SI, DI);                                                                \
         for (; count != 0; count -= done) {                                                        \
             uint64_t n = chunk_limit(c, count);                                                    \
             done = CHUNK;                                                                          \
@@ -349,12 +351,13 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
     uint64_t a, b, ns, nd, k = 0, step = distance(c, sz, 1);
     uint8_t *s, *d;
 
-    ns = n > 1 ? run_si(c, i, sz, &s) : 0;
-    nd = ns > 1 ? run_di(c, i, sz, X86_ACCESS_R, &d) : 0;
+    /* The hardware loads ES:rDI first: so say the addresses of page faults. */
+    nd = n > 1 ? run_di(c, i, sz, X86_ACCESS_R, &d) : 0;
+    ns = nd > 0 ? run_si(c, i, sz, &s) : 0;
     n = min3(ns, nd, n);
     if (n == 0) {
-        a = load_si(c, i, sz);
         b = load_di(c, i, sz);
+        a = load_si(c, i, sz);
         k = 1;
     } else {
         if (!until && !is_down(c)) { /* equal elements, eight bytes at a time, but for the last */
@@ -385,10 +388,9 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
             X86_NEXT(c, i);                                                                        \
         }                                                                                          \
         uint64_t count = GPR[X86_RCX] & address_mask(i), done;                                     \
-        if (count == 0) {                                                                          \
-            zero_count(c, i, false, false);                                                        \
+        begin_repeat(c, i, false, false);                                                          \
+        if (count == 0)                                                                            \
             X86_NEXT(c, i);                                                                        \
-        }                                                                                          \
         for (;;) {                                                                                 \
             done = name(c, i, sz, chunk_limit(c, count), &last);                                   \
             add_index(c, i, X86_RCX, -done);                                                       \

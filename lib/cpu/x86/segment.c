@@ -16,7 +16,9 @@ bool vm__x86_seg_in_limit(const struct x86_seg *s, uint32_t off, unsigned size)
                         (X86_ATTR_S | X86_ATTR_EXPDOWN);
     if (data_expdown)
         return off > s->limit && last <= (s->attr & X86_ATTR_DB ? 0xffffffffu : 0xffffu);
-    return last <= s->limit;
+    /* With a limit of 4 GiB an access may wrap round instead of faulting [SDM-3A §5.3]; processors
+     * of today do. */
+    return last <= s->limit || s->limit == 0xffffffffu;
 }
 
 /* What the fast views of mode.c send here: null and wrong types, expand-down, past the limit. */
