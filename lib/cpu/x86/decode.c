@@ -19,7 +19,7 @@ struct reader {
     uint8_t rex;      /* low four bits: W R X B */
     uint8_t seg;      /* override or NO_SEG */
     uint8_t pp;       /* effective mandatory prefix, X86_PP_* */
-    uint8_t vvvv;     /* VEX, already complemented */
+    uint8_t vvvv;     /* VEX, already complemented; four bits in any mode */
     uint8_t mod, reg, rm; /* with REX extension applied to reg and rm */
     bool m64, asz_prefix;
     int rip_at; /* 1 when the memory operand is RIP-relative */
@@ -143,7 +143,7 @@ static inline uint8_t operand_reg(const struct reader *r, const struct x86_opera
     case X86_AT_RM: n = r->rm; break;
     case X86_AT_REG: n = r->reg; break;
     case X86_AT_OPCODE: n = (uint8_t)((opcode & 7) | (r->rex & 1) << 3); break;
-    case X86_AT_VVVV: n = r->vvvv; break;
+    case X86_AT_VVVV: n = r->m64 ? r->vvvv : r->vvvv & 7; break;
     case X86_AT_FIXED: n = op->fixed; break;
     default: return NONE;
     }
@@ -320,8 +320,6 @@ static int vex_prefix(struct reader *r, unsigned *map)
     if (!r->m64)
         r->rex &= 8;
     r->vvvv = (uint8_t)(~b2 >> 3 & 15);
-    if (!r->m64)
-        r->vvvv &= 7;
     if (b2 & 4)
         o->flags |= X86_I_L;
     static const uint8_t pps[4] = { X86_PP_NP, X86_PP_66, X86_PP_F3, X86_PP_F2 };
@@ -341,7 +339,8 @@ static bool allowed(const struct reader *r, const struct x86_row *row)
      * an AMD extension that no model here shows. */
     if ((r->out->flags & X86_I_LOCK) && (!(row->attr & X86_A_LOCK) || r->mod == 3))
         return false;
-    /* VEX.vvvv must be 1111b when it encodes no operand [SDM-2A §2.3.5.6]. */
+    /* VEX.vvvv must be 1111b when it encodes no operand [SDM-2A §2.3.5.6]; its top bit, which
+     * selects no register outside 64-bit mode, counts there too. */
     if (row->enc == X86_ENC_VEX && r->vvvv != 0) {
         for (unsigned k = 0; k < row->n_ops; k++)
             if (row->op[k].at == X86_AT_VVVV)
