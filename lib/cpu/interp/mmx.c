@@ -303,10 +303,17 @@ X86_H(mmx_movd_load)
     X86_NEXT(c, i);
 }
 
+/* A store that faults has set TOP to 0 already; the tags change when it is done. */
+static inline void clear_top(struct vcpu *c)
+{
+    c->st.fsw &= (uint16_t)~0x3800;
+}
+
 X86_H(mmx_movd_store)
 {
     begin(c, i);
     uint64_t v = mm(c, i->src);
+    clear_top(c);
     if (i->flags & X86_I_MEM)
         x86_st(c, i, x86_lin(c, i, 1u << i->osz, X86_ACCESS_W), i->osz, v);
     else
@@ -328,6 +335,7 @@ X86_H(mmx_movq_store)
     begin(c, i);
     uint64_t v = mm(c, i->src);
     if (i->flags & X86_I_MEM) {
+        clear_top(c);
         x86_st64(c, i, x86_lin(c, i, 8, X86_ACCESS_W), v);
         x87_mmx_state(c);
     } else {
@@ -341,13 +349,13 @@ X86_H(mmx_maskmovq)
 {
     begin(c, i);
     uint64_t v = mm(c, i->dst), m = mm(c, i->src);
+    x87_mmx_state(c);
     uint64_t ea = x86_get(c, X86_RDI * 8, i->asz);
     uint64_t lin = x86_seg_lin(c, i, i->seg, ea, 8, X86_ACCESS_W);
     vm__x86_probe_w(c, i, lin, 8, i->seg);
     for (unsigned k = 0; k < 8; k++)
         if (m >> (8 * k + 7) & 1)
             x86_st8(c, i, lin + k, (uint8_t)(v >> (8 * k)));
-    x87_mmx_state(c);
     X86_NEXT(c, i);
 }
 
@@ -383,6 +391,7 @@ FP_ASM1(cvtps2dq)
 FP_ASM1(cvttpd2dq)
 FP_ASM1(cvtpd2dq)
 
+/** As the silicon does it, a memory operand does not touch the x87 state. */
 X86_H(mmx_cvtpi2ps)
 {
     begin(c, i);
@@ -391,11 +400,12 @@ X86_H(mmx_cvtpi2ps)
     x86_v r = op_cvtdq2ps(b);
     x86_fp_settle(c, i);
     x86_vset(c, i->dst, _mm_unpacklo_epi64(r, _mm_srli_si128(x86_vlo(c, i->dst), 8)));
-    x87_mmx_state(c);
+    if (!(i->flags & X86_I_MEM))
+        x87_mmx_state(c);
     X86_NEXT(c, i);
 }
 
-/** Exact, so MXCSR plays no part. A memory operand does not touch the x87 state. */
+/** Exact, so MXCSR plays no part. Memory operands as above. */
 X86_H(mmx_cvtpi2pd)
 {
     begin(c, i);

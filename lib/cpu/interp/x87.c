@@ -421,18 +421,13 @@ static unsigned get16(const uint8_t *p)
     return p[0] | (unsigned)p[1] << 8;
 }
 
-static void take_env(struct vcpu *c, const struct x86_insn *i, const uint8_t *p)
+/* Protected mode [SDM-1 figures 8-9 and 8-11]; the 16-bit format has no opcode, which reads as 0. */
+static void take_pointers(struct vcpu *c, const struct x86_insn *i, const uint8_t *p)
 {
-    unsigned step = i->osz == 1 ? 2 : 4, tags = get16(p + 2 * step);
-
-    c->st.fsw = (uint16_t)get16(p + step);
-    c->st.ftw = 0;
-    for (unsigned r = 0; r < 8; r++)
-        if ((tags >> (2 * r) & 3) != 3)
-            c->st.ftw |= (uint8_t)(1u << r);
     if (i->osz == 1) {
         c->st.fip = get16(p + 6);
         c->st.fcs = (uint16_t)get16(p + 8);
+        c->st.fop = 0;
         c->st.fdp = get16(p + 10);
         c->st.fds = (uint16_t)get16(p + 12);
     } else {
@@ -442,8 +437,36 @@ static void take_env(struct vcpu *c, const struct x86_insn *i, const uint8_t *p)
         c->st.fdp = get16(p + 20) | get16(p + 22) << 16;
         c->st.fds = (uint16_t)get16(p + 24);
     }
+}
+
+/* Real mode: linear addresses, of 20 or 32 bits [SDM-1 figures 8-10 and 8-12]. */
+static void take_pointers_real(struct vcpu *c, const struct x86_insn *i, const uint8_t *p)
+{
+    if (i->osz == 1) {
+        c->st.fip = get16(p + 6) | (get16(p + 8) & 0xf000) << 4;
+        c->st.fop = get16(p + 8) & 0x7ff;
+        c->st.fdp = get16(p + 10) | (get16(p + 12) & 0xf000) << 4;
+    } else {
+        c->st.fip = get16(p + 12) | (get16(p + 16) & 0xf000) << 4 | (get16(p + 18) & 0xfff) << 20;
+        c->st.fop = get16(p + 16) & 0x7ff;
+        c->st.fdp = get16(p + 20) | (get16(p + 24) & 0xf000) << 4 | (get16(p + 26) & 0xfff) << 20;
+    }
+    c->st.fcs = c->st.fds = 0;
+}
+
+static void take_env(struct vcpu *c, const struct x86_insn *i, const uint8_t *p)
+{
+    unsigned step = i->osz == 1 ? 2 : 4, tags = get16(p + 2 * step);
+
+    c->st.fsw = (uint16_t)get16(p + step);
+    c->st.ftw = 0;
+    for (unsigned r = 0; r < 8; r++)
+        if ((tags >> (2 * r) & 3) != 3)
+            c->st.ftw |= (uint8_t)(1u << r);
     if (x86_is_real(c))
-        c->st.fcs = c->st.fds = 0;
+        take_pointers_real(c, i, p);
+    else
+        take_pointers(c, i, p);
     set_fcw(c, (uint16_t)get16(p));
 }
 
