@@ -45,12 +45,13 @@ class Row:
 def parse_encoding(text):
     r = Row()
     r.enc, r.pp, r.mod, r.ext, r.rm, r.w, r.l, r.plus, r.rexb = 0, 4, 0, -1, -1, -1, -1, False, -1
+    r.mod_ignored = False
     body, *cons = text.split(":")
     for c in cons:
         if c == "m":
             r.mod = 2
-        elif c == "r":
-            r.mod = 3
+        elif c in ("r", "i"):
+            r.mod, r.mod_ignored = 3, c == "i"
         elif c in ("w0", "w1"):
             r.w = int(c[1])
         elif c in ("b0", "b1"):
@@ -234,7 +235,7 @@ def row_constraints(r):
         c["pp"] = [r.pp]
     if r.mod == 2:
         c["mod3"] = [0]
-    if r.mod == 3:
+    if r.mod == 3 and not r.mod_ignored:
         c["mod3"] = [1]
     if r.ext >= 0:
         c["reg"] = [r.ext]
