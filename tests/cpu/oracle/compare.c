@@ -44,11 +44,11 @@ static uint64_t flags_mask(const struct x86_row *row)
     return m;
 }
 
-/* Of addresses in the kernel's half the host kernel always says "present" (it does not tell user
+/* Of addresses it keeps for itself the host kernel always says "present" (it does not tell user
  * programs what it has mapped there). */
 static uint32_t error_mask(const struct orc_result *n)
 {
-    return n->vector == X86_XPF && n->cr2 >> 47 ? ~1u : ~0u;
+    return n->vector == X86_XPF && n->cr2 >= 0x7ffffffff000 ? ~1u : ~0u;
 }
 
 /* Processors may update FOP and FDP only with an unmasked exception [SDM-1 §8.1.8, §8.1.9]; a host
@@ -64,14 +64,20 @@ static bool pointers_differ(const struct orc_case *c, const struct orc_state *n,
 }
 
 /* Operands that the processor accesses piece by piece, in an order of its own: a fault names one of
- * the pieces, and FBSTP and the save instructions may have stored those before it. */
+ * the pieces, and FBSTP, FSTP and the save instructions may have stored those before it. */
 static bool by_pieces(const struct orc_case *c)
 {
     const struct x86_row *row = &vm__x86_rows[c->row];
     return (c->dec.flags & X86_I_MEM) &&
            (orc_mem_size(row, &c->dec, c->mode) > 32 || strstr(row->name, "maskmov") ||
-            strcmp(row->name, "fbstp") == 0 || strcmp(row->name, "fnstenv") == 0 ||
+            row->op[0].size == X86_SZ_T || strcmp(row->name, "fnstenv") == 0 ||
             strcmp(row->name, "fldenv") == 0);
+}
+
+/* A restore that ends in #GP may have loaded some registers before it came to what is wrong. */
+static bool half_restored(const struct x86_row *row, const struct orc_result *n)
+{
+    return n->vector == X86_XGP && strstr(row->name, "rstor") != NULL;
 }
 
 static uint64_t gpr_mask(const struct orc_case *c)
@@ -105,13 +111,13 @@ uint32_t orc_compare(const struct orc_case *c, const struct orc_result *n,
         d |= D_SEL;
     if (c->mode == ORC_64 && (a->gs_base != b->gs_base || a->fs_base != b->fs_base))
         d |= D_BASE;
-    if (memcmp(a->vec, b->vec, sizeof a->vec) != 0)
+    if (memcmp(a->vec, b->vec, sizeof a->vec) != 0 && !half_restored(row, n))
         d |= D_VEC;
-    if (memcmp(a->st, b->st, sizeof a->st) != 0)
+    if (memcmp(a->st, b->st, sizeof a->st) != 0 && !half_restored(row, n))
         d |= D_X87;
-    if (a->fcw != b->fcw || a->fsw != b->fsw || a->ftw != b->ftw)
+    if ((a->fcw != b->fcw || a->fsw != b->fsw || a->ftw != b->ftw) && !half_restored(row, n))
         d |= D_FSW;
-    if (pointers_differ(c, a, b))
+    if (pointers_differ(c, a, b) && !half_restored(row, n))
         d |= D_FPTR;
     if (a->mxcsr != b->mxcsr)
         d |= D_MXCSR;

@@ -11,9 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <libvm/config.h>
-#include <libvm/machine.h>
-
+#include "core/config.h"
 #include "core/machine.h"
 #include "core/region.h"
 #include "cpu/engine.h"
@@ -70,7 +68,7 @@ static void build_page_tables(void)
             map_page(PT_DATA, ORC_DATA + off, DATA + off, PTE_NX | (ro ? 0 : PTE_W | PTE_D));
     }
     for (uint32_t off = 0; off < ORC_CODE_SIZE; off += ORC_PAGE)
-        map_page(PT_CODE, ORC_CODE + off, CODE + off, PTE_W | PTE_D);
+        map_page(PT_CODE, ORC_CODE + off, CODE + off, 0);
     put64(PML4 + 256 * 8, PDPT_KERNEL | PTE_P | PTE_W | PTE_A);
     put64(PDPT_KERNEL, PD_KERNEL | PTE_P | PTE_W | PTE_A);
     put64(PD_KERNEL, 0 | PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS);
@@ -113,16 +111,21 @@ static void system_state(struct x86_state *s)
     s->ldtr = (struct x86_seg){ 0 };
 }
 
+/* Only what a processor needs: no board, no devices. */
 static struct vm_machine *bare_machine(const char *cpu)
 {
-    vm_ctx *ctx = vm_ctx_create(VM_API_VERSION, NULL);
-    vm_config *cfg = ctx ? vm_config_new(ctx, NULL) : NULL;
+    static const struct vm_cpu_class *const cpus[] = { &vm__x86_cpu_class, NULL };
+    static const struct vm_dev_class *const devices[] = { NULL };
+    static const struct vm_board_class *const boards[] = { NULL };
+    static const struct vm_registry registry = { .devices = devices, .boards = boards, .cpus = cpus };
+    struct vm_ctx *ctx = vm__ctx_new(&registry, NULL);
+    struct vm_config *cfg = ctx ? vm__config_new(ctx, NULL, &vm__x86_cpu_class) : NULL;
     struct vm_machine *m = NULL;
 
-    if (cfg && vm_config_set_str(cfg, "cpu.model", cpu) == VM_OK)
+    if (cfg && vm__config_set(cfg, "cpu.model", cpu) == VM_OK)
         m = vm__machine_new(cfg);
-    vm_config_free(cfg);
-    vm_ctx_unref(ctx);
+    vm__config_free(cfg);
+    vm__ctx_unref(ctx);
     return m;
 }
 

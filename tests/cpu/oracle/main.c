@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <libvm/error.h>
+
 #include "oracle.h"
 
 struct tally {
@@ -131,7 +133,7 @@ static int child(void)
     }
     guest_mem = opt.native_only ? NULL : orc_guest_init(opt.engine);
     if (!guest_mem && !opt.native_only) {
-        fprintf(stderr, "oracle: cannot set up engine %s\n", opt.engine);
+        fprintf(stderr, "oracle: cannot set up engine %s: %s\n", opt.engine, vm_last_error()->message);
         return 2;
     }
     rng_seed(&r, opt.seed);

@@ -37,6 +37,7 @@ static struct {
     uint64_t host_fs;
     bool fsgs;
     uint8_t *altstack;
+    uint8_t *code; /**< the code region, writable */
 } N;
 
 static const int reg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
@@ -224,32 +225,40 @@ bool orc_native_has_fsgs(void)
     return getauxval(AT_HWCAP2) & 2; /* HWCAP2_FSGSBASE */
 }
 
-/* The window with its protections, and the same memory with none, for the test itself. */
-static uint8_t *map_regions(void)
+/* Memory that shows at @p at with its protections, and elsewhere without, for the test itself. */
+static uint8_t *map_twice(uintptr_t at, size_t size, int prot)
 {
-    const int fixed = MAP_SHARED | MAP_FIXED_NOREPLACE, rw = PROT_READ | PROT_WRITE;
     const int hole = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
-    uint8_t *code = (uint8_t *)(uintptr_t)ORC_CODE, *data = (uint8_t *)(uintptr_t)ORC_DATA;
+    uint8_t *p = (uint8_t *)at;
     int fd = memfd_create("oracle", MFD_CLOEXEC);
 
-    if (fd < 0 || ftruncate(fd, ORC_DATA_SIZE) != 0)
+    if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
         return NULL;
-    uint8_t *alias = mmap(NULL, ORC_DATA_SIZE, rw, MAP_SHARED, fd, 0);
-    if (alias == MAP_FAILED || mmap(data, ORC_DATA_SIZE, rw, fixed, fd, 0) != data ||
-        mmap(data - ORC_PAGE, ORC_PAGE, PROT_NONE, hole, -1, 0) == MAP_FAILED ||
-        mmap(data + ORC_DATA_SIZE, ORC_PAGE, PROT_NONE, hole, -1, 0) == MAP_FAILED ||
-        mmap(code, ORC_CODE_SIZE, rw | PROT_EXEC, hole, -1, 0) != code ||
-        mmap(code - ORC_PAGE, ORC_PAGE, PROT_NONE, hole, -1, 0) == MAP_FAILED ||
-        mmap(code + ORC_CODE_SIZE, ORC_PAGE, PROT_NONE, hole, -1, 0) == MAP_FAILED ||
-        mprotect(data + ORC_RW, ORC_RO - ORC_RW, PROT_READ) != 0 ||
-        mprotect(data + ORC_RO, ORC_RW2 - ORC_RO, PROT_NONE) != 0)
+    uint8_t *alias = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (alias == MAP_FAILED || mmap(p, size, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) != p ||
+        mmap(p - ORC_PAGE, ORC_PAGE, PROT_NONE, hole, -1, 0) == MAP_FAILED ||
+        mmap(p + size, ORC_PAGE, PROT_NONE, hole, -1, 0) == MAP_FAILED)
         return NULL;
     close(fd);
-    memset(code, 0xcc, ORC_CODE_SIZE);
+    return alias;
+}
+
+static uint8_t *map_regions(void)
+{
+    uint8_t *data = (uint8_t *)(uintptr_t)ORC_DATA;
+    uint8_t *alias = map_twice(ORC_DATA, ORC_DATA_SIZE, PROT_READ | PROT_WRITE);
+
+    N.code = map_twice(ORC_CODE, ORC_CODE_SIZE, PROT_READ | PROT_EXEC);
+    if (!alias || !N.code || mprotect(data + ORC_RW, ORC_RO - ORC_RW, PROT_READ) != 0 ||
+        mprotect(data + ORC_RO, ORC_RW2 - ORC_RO, PROT_NONE) != 0)
+        return NULL;
+    memset(N.code, 0xcc, ORC_CODE_SIZE);
     /* Present from the start, so that a fault on them says so in its error code. */
     for (uint32_t off = 0; off < ORC_DATA_SIZE; off += ORC_PAGE)
         if (off < ORC_RO || off >= ORC_RW2)
             (void)*(volatile uint8_t *)(data + off);
+    for (uint32_t off = 0; off < ORC_CODE_SIZE; off += ORC_PAGE)
+        (void)*(volatile uint8_t *)(uintptr_t)(ORC_CODE + off);
     return alias;
 }
 
@@ -279,7 +288,7 @@ uint8_t *orc_native_init(void)
 
 void orc_native_run(const struct orc_case *c, struct orc_result *out)
 {
-    uint8_t *code = (uint8_t *)(uintptr_t)c->in.rip;
+    uint8_t *code = N.code + (c->in.rip - ORC_CODE);
 
     uint64_t room = ORC_CODE + ORC_CODE_SIZE - c->in.rip;
     size_t n = c->len < room ? c->len : room;

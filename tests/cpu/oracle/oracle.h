@@ -26,7 +26,7 @@
 
 enum {
     ORC_PAGE = 4096,
-    ORC_CODE = 0x3c4d0000, /**< code region: executable, readable, writable */
+    ORC_CODE = 0x3c4d0000, /**< code region: executable, read-only */
     ORC_CODE_SIZE = 0x8000,
     ORC_DATA = 0x1a2b3000, /**< data window; the page before it is missing */
     ORC_RW = 0x4000,       /**< writable */

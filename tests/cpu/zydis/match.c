@@ -25,6 +25,9 @@ static const struct {
     { "nopw", "nop" },     { "cbw", "cwde" },     { "cbw", "cdqe" },      { "cwd", "cdq" },
     { "cwd", "cqo" },      { "jrcxz", "jecxz" },  { "jrcxz", "jcxz" },    { "jcxz", "jecxz" },
     { "jcxz", "jrcxz" },  { "movd", "movq" },      { "vmovd", "vmovq" },
+    { "pinsrd", "pinsrq" }, { "vpinsrd", "vpinsrq" }, { "pextrd", "pextrq" },
+    { "vpextrd", "vpextrq" }, { "fneni", "feni8087_nop" }, { "fneni", "fdisi8087_nop" },
+    { "fneni", "fsetpm287_nop" }, { "fstp", "fstpnce" },
 };
 
 static bool starts(const char *s, const char *with)
@@ -329,6 +332,7 @@ static const struct {
     { "sldt", "memory size", "as above" },
     { "str", "memory size", "as above" },
     { "smsw", "memory size", "as above" },
+    { "movsxd", "memory size", "66: two bytes, as the oracle sees at the end of a page" },
     { "lar", "register size", "Zydis shows the 32-bit register of which 16 bits are read" },
     { "lsl", "register size", "as above" },
     { "movmsk*", "register size", "the result fits into either size" },
@@ -345,6 +349,8 @@ static const struct {
     { "nop", "*", "operands of a NOP" },
     { "xchg", "name", "90 with F3 is PAUSE: XCHG of a register with itself" },
     { "lea", "segment", "LEA does not use it" },
+    { "vgather*", "theirs: bad register", "the handler raises #UD for registers used twice" },
+    { "vpgather*", "theirs: bad register", "as above" },
     { "sysret", "theirs: undefined", "#UD outside long mode is the handler's" },
     { "sysenter", "theirs: undefined", "real mode: #GP in the handler" },
     { "sysexit", "theirs: undefined", "as above" },
