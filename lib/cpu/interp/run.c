@@ -84,8 +84,10 @@ static void run_one(struct vcpu *c)
 {
     bool step = c->mode & X86_MODE_STEP;
 
-    if (step)
+    if (step) {
+        x86_recheck(c); /* whatever the instruction does to the mode: it is the only one */
         vm__x86_step_begin(c);
+    }
     struct x86_block *b = vm__interp_find(c, c->st.rip);
     if (b->n > 1)
         b = vm__interp_partial(c, b, 1);

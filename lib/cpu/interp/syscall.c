@@ -122,6 +122,15 @@ X86_H(sysexit)
     X86_JUMP(c, rip);
 }
 
+/* A hypervisor answers, in the way guests of KVM expect, that it has no such call. */
+X86_H(hypercall)
+{
+    enum { NO_SUCH_CALL = 1000 };
+
+    c->st.gpr[X86_RAX] = (uint64_t)-NO_SUCH_CALL;
+    X86_NEXT(c, i);
+}
+
 /* Outside SMM it does not exist [SDM-3C §31.2]. */
 X86_H(rsm)
 {

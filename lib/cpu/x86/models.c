@@ -242,11 +242,53 @@ static int toggle(uint64_t *have, const char *word, size_t len)
     return VM_OK;
 }
 
-static int toggles(uint64_t *have, const char *text)
+/* "vendor=…", "family=…", "model=…", "stepping=…", "level=…": changes of the signature. */
+static bool identity(struct x86_model *m, const char *word, size_t len, int *st)
+{
+    static const char *const numbers[] = { "family=", "model=", "stepping=", "level=" };
+    char text[32];
+    uint64_t v;
+
+    *st = VM_OK;
+    if (len >= sizeof text)
+        return false;
+    memcpy(text, word, len);
+    text[len] = '\0';
+    if (strncmp(text, "vendor=", 7) == 0) {
+        if (strcmp(text + 7, "GenuineIntel") == 0)
+            m->vendor = X86_VENDOR_INTEL;
+        else if (strcmp(text + 7, "AuthenticAMD") == 0)
+            m->vendor = X86_VENDOR_AMD;
+        else
+            *st = vm__fail(VM_E_INVAL, "CPU vendor is GenuineIntel or AuthenticAMD, not '%s'", text + 7);
+        return true;
+    }
+    for (unsigned k = 0; k < VM_COUNT_OF(numbers); k++) {
+        size_t n = strlen(numbers[k]);
+        if (strncmp(text, numbers[k], n) != 0)
+            continue;
+        if (vm__parse_u64(text + n, false, &v) != VM_OK || v > (k == 2 ? 15 : 255)) {
+            *st = vm__fail(VM_E_INVAL, "CPU %.*s cannot be '%s'", (int)n - 1, text, text + n);
+            return true;
+        }
+        switch (k) {
+        case 0: m->family = (uint8_t)v; break;
+        case 1: m->model = (uint8_t)v; break;
+        case 2: m->stepping = (uint8_t)v; break;
+        default: m->level = (uint32_t)v; break;
+        }
+        return true;
+    }
+    return false;
+}
+
+static int toggles(struct x86_model *m, uint64_t *have, const char *text)
 {
     while (text != NULL && *text != '\0') {
         size_t len = strcspn(text, ",");
-        int st = len > 0 ? toggle(have, text, len) : VM_OK;
+        int st = VM_OK;
+        if (len > 0 && !identity(m, text, len, &st))
+            st = toggle(have, text, len);
         if (st != VM_OK)
             return st;
         text += len;
@@ -310,9 +352,9 @@ int vm__x86_choose_model(struct x86_cpus *s, const char *spec, const char *featu
             add(s->have, *f);
     if (e->host)
         take_host_identity(s);
-    int st = toggles(s->have, spec != NULL && spec[len] == ',' ? spec + len + 1 : NULL);
+    int st = toggles(s->own_model, s->have, spec != NULL && spec[len] == ',' ? spec + len + 1 : NULL);
     if (st == VM_OK)
-        st = toggles(s->have, features);
+        st = toggles(s->own_model, s->have, features);
     if (st != VM_OK)
         return st;
     implemented(can);

@@ -69,6 +69,14 @@ static const struct msr_row rows[] = {
     { 0xc0000084, AT(fmask), U32, X86_FEAT_LM, STORE },
     { 0xc0000102, AT(kernel_gs_base), 0, X86_FEAT_LM, CANONICAL },
     { 0xc0000103, AT(tsc_aux), U32, X86_FEAT_RDTSCP, STORE },
+    { 0xc0010000, 0, 0, 0, FIXED },                                     /* K7 event selects */
+    { 0xc0010001, 0, 0, 0, FIXED },
+    { 0xc0010002, 0, 0, 0, FIXED },
+    { 0xc0010003, 0, 0, 0, FIXED },
+    { 0xc0010004, 0, 0, 0, FIXED },                                     /* and counters */
+    { 0xc0010005, 0, 0, 0, FIXED },
+    { 0xc0010006, 0, 0, 0, FIXED },
+    { 0xc0010007, 0, 0, 0, FIXED },
     { 0xc0010010, AT(spare[0]), ALL, 0, IGNORE },                       /* SYSCFG */
     { 0xc0010015, AT(spare[1]), ALL, 0, IGNORE },                       /* HWCR */
     { 0xc001001a, AT(spare[2]), ALL, 0, IGNORE },                       /* TOP_MEM */

@@ -46,7 +46,7 @@ static void common(struct vcpu *c)
     st->shadow = 0;
     st->smm = 0;
     st->nmi_blocked = 0;
-    st->nmi_pending = st->smi_pending = st->init_pending = st->sipi_pending = 0;
+    st->nmi_pending = st->smi_pending = st->init_pending = 0;
     c->cc_w = 0;
     c->step_tf = false;
     c->dr_hits = 0;
@@ -80,6 +80,7 @@ void vm__x86_reset(struct vcpu *c)
     st->mxcsr = 0x1f80;
     st->smbase = X86_SMBASE_RESET;
     st->a20_masked = 0;
+    st->sipi_pending = 0; /* INIT keeps it: the two often arrive together */
     vm__x86_msr_reset(c);
     vm__x86_lapic_reset(c, false);
     st->activity = bsp ? X86_ACTIVE : X86_WAIT_SIPI;
