@@ -29,9 +29,10 @@ X86_INLINE bool is_down(const struct vcpu *c)
     return c->st.rflags & X86_DF;
 }
 
-X86_INLINE uint64_t distance(const struct vcpu *c, unsigned sz, uint64_t n)
+X86_INLINE int64_t distance(const struct vcpu *c, unsigned sz, uint64_t n)
 {
-    return is_down(c) ? -(n << sz) : n << sz;
+    int64_t bytes = (int64_t)(n << sz);
+    return is_down(c) ? -bytes : bytes;
 }
 
 X86_INLINE bool is_repeated(const struct x86_insn *i)
@@ -226,8 +227,8 @@ X86_INLINE uint64_t movs(struct vcpu *c, const struct x86_insn *i, unsigned sz, 
     } else {
         copy_up(d, s, n, sz);
     }
-    add_index(c, i, X86_RSI, distance(c, sz, n));
-    add_index(c, i, X86_RDI, distance(c, sz, n));
+    add_index(c, i, X86_RSI, (uint64_t)distance(c, sz, n));
+    add_index(c, i, X86_RDI, (uint64_t)distance(c, sz, n));
     return n;
 }
 
@@ -258,7 +259,7 @@ X86_INLINE uint64_t stos(struct vcpu *c, const struct x86_insn *i, unsigned sz, 
         n = nd < n ? nd : n;
         fill(is_down(c) ? d - ((n - 1) << sz) : d, v, n, sz);
     }
-    add_index(c, i, X86_RDI, distance(c, sz, n));
+    add_index(c, i, X86_RDI, (uint64_t)distance(c, sz, n));
     return n;
 }
 
@@ -278,7 +279,7 @@ X86_INLINE uint64_t lods(struct vcpu *c, const struct x86_insn *i, unsigned sz, 
         memcpy(&v, s + distance(c, sz, n - 1), 1u << sz);
         x86_set(c, X86_RAX * 8, sz, v);
     }
-    add_index(c, i, X86_RSI, distance(c, sz, n));
+    add_index(c, i, X86_RSI, (uint64_t)distance(c, sz, n));
     return n;
 }
 
@@ -320,7 +321,8 @@ X86_NO_TSAN X86_INLINE uint64_t scas(struct vcpu *c, const struct x86_insn *i, u
                                      uint64_t n, struct compared *last)
 {
     bool until = i->flags & X86_I_REPNE; /* equality that ends the repetition */
-    uint64_t a = x86_get(c, X86_RAX * 8, sz), b, nd, k = 0, step = distance(c, sz, 1);
+    uint64_t a = x86_get(c, X86_RAX * 8, sz), b, nd, k = 0;
+    int64_t step = distance(c, sz, 1);
     uint8_t *d;
 
     nd = n > 1 ? run_di(c, i, sz, X86_ACCESS_R, &d) : 0;
@@ -340,7 +342,7 @@ X86_NO_TSAN X86_INLINE uint64_t scas(struct vcpu *c, const struct x86_insn *i, u
         } while (++k < n && (a == b) != until);
     }
     *last = (struct compared) { a, b, (a == b) == until };
-    add_index(c, i, X86_RDI, distance(c, sz, k));
+    add_index(c, i, X86_RDI, (uint64_t)distance(c, sz, k));
     return k;
 }
 
@@ -348,7 +350,8 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
                                      uint64_t n, struct compared *last)
 {
     bool until = i->flags & X86_I_REPNE;
-    uint64_t a, b, ns, nd, k = 0, step = distance(c, sz, 1);
+    uint64_t a, b, ns, nd, k = 0;
+    int64_t step = distance(c, sz, 1);
     uint8_t *s, *d;
 
     /* The hardware loads ES:rDI first: so say the addresses of page faults. */
@@ -372,8 +375,8 @@ X86_NO_TSAN X86_INLINE uint64_t cmps(struct vcpu *c, const struct x86_insn *i, u
         } while (++k < n && (a == b) != until);
     }
     *last = (struct compared) { a, b, (a == b) == until };
-    add_index(c, i, X86_RSI, distance(c, sz, k));
-    add_index(c, i, X86_RDI, distance(c, sz, k));
+    add_index(c, i, X86_RSI, (uint64_t)distance(c, sz, k));
+    add_index(c, i, X86_RDI, (uint64_t)distance(c, sz, k));
     return k;
 }
 
