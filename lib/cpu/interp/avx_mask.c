@@ -22,23 +22,11 @@ static uint64_t masked_lin(struct vcpu *c, const struct x86_insn *i, unsigned fi
     return x86_seg_lin(c, i, i->seg, x86_ea(c, i) + first, len, access) - first;
 }
 
-static void load_element(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned bytes,
-                         uint8_t *to)
-{
-    if (bytes == 4) {
-        uint32_t v = x86_ld32(c, i, lin);
-        memcpy(to, &v, 4);
-    } else {
-        uint64_t v = x86_ld64(c, i, lin);
-        memcpy(to, &v, 8);
-    }
-}
-
 static X86_NOINLINE void mask_load(struct vcpu *c, const struct x86_insn *i, unsigned size,
                                    unsigned bytes)
 {
     uint32_t m = mask_bits(c, i->src, size / bytes, bytes);
-    uint8_t *buf = c->bounce + X86_BOUNCE - 32; /* loads may use the start of it */
+    uint8_t *buf = c->bounce;
 
     memset(buf, 0, 32);
     if (m != 0) {
@@ -47,7 +35,7 @@ static X86_NOINLINE void mask_load(struct vcpu *c, const struct x86_insn *i, uns
         uint64_t lin = masked_lin(c, i, first, end - first, X86_ACCESS_R);
         for (unsigned k = 0; k < size / bytes; k++)
             if (m >> k & 1)
-                load_element(c, i, lin + k * bytes, bytes, buf + k * bytes);
+                vm__x86_ld_block(c, i, lin + k * bytes, buf + k * bytes, bytes);
     }
     memcpy(c->st.vec[i->dst], buf, 32);
 }
@@ -64,21 +52,11 @@ static X86_NOINLINE void mask_store(struct vcpu *c, const struct x86_insn *i, un
     unsigned first = (unsigned)__builtin_ctz(m) * bytes;
     unsigned end = (32 - (unsigned)__builtin_clz(m)) * bytes;
     uint64_t lin = masked_lin(c, i, first, end - first, X86_ACCESS_W);
-    unsigned room = VM_PAGE_SIZE - (unsigned)((lin + first) & (VM_PAGE_SIZE - 1));
-    vm__x86_probe_w(c, i, lin + first, room < end - first ? room : end - first, i->seg);
-    if (room < end - first)
-        vm__x86_probe_w(c, i, lin + end - 1, 1, i->seg);
-    for (unsigned k = 0; k < size / bytes; k++) {
-        const uint8_t *from = c->st.vec[i->src2] + k * bytes;
-        uint64_t v = 0;
-        if (!(m >> k & 1))
-            continue;
-        memcpy(&v, from, bytes);
-        if (bytes == 4)
-            x86_st32(c, i, lin + k * 4, (uint32_t)v);
-        else
-            x86_st64(c, i, lin + k * 8, v);
-    }
+    vm__x86_probe_w(c, i, lin + first, 1, i->seg);
+    vm__x86_probe_w(c, i, lin + end - 1, 1, i->seg);
+    for (unsigned k = 0; k < size / bytes; k++)
+        if (m >> k & 1)
+            vm__x86_st_block(c, i, lin + k * bytes, c->st.vec[i->src2] + k * bytes, bytes);
 }
 
 #define MASKMOV(name, size, bytes)                                                                 \
@@ -135,7 +113,7 @@ static X86_NOINLINE void gather(struct vcpu *c, const struct x86_insn *i, unsign
         int64_t n = index_at(c->st.vec[i->index], k, index_bytes);
         uint64_t ea = *x86_r64(c, i->base) + ((uint64_t)n << i->scale) + (uint64_t)i->disp;
         uint64_t lin = x86_seg_lin(c, i, i->seg, ea & addr_mask, bytes, X86_ACCESS_R);
-        load_element(c, i, lin, bytes, dst + k * bytes);
+        vm__x86_ld_block(c, i, lin, dst + k * bytes, bytes);
         memset(mask + k * bytes, 0, bytes);
         memset(dst + len, 0, 32 - len);
     }

@@ -14,10 +14,12 @@ X86_H(vcvtph2ps128_rr)
     X86_FP_END128(c, i, r);
 }
 
+/* Half-precision operands are exempt from alignment checks, so they move as blocks. */
 X86_H(vcvtph2ps128_rm)
 {
-    x86_v s = x86_src_q(c, i);
+    vm__x86_ld_block(c, i, x86_lin(c, i, 8, X86_ACCESS_R), c->bounce, 8);
     x86_fp_enter(c);
+    x86_v s = _mm_loadl_epi64((const x86_v *)(const void *)c->bounce);
     x86_v r = op_vcvtph2ps(s);
     X86_FP_END128(c, i, r);
 }
@@ -81,7 +83,8 @@ X86_H(vcvtps2ph128_mri)
     x86_fp_enter(c);
     x86_v r = op_vcvtps2ph(x86_vlo(c, i->src), x86_imm8(i));
     x86_fp_settle(c, i);
-    x86_st64(c, i, x86_lin(c, i, 8, X86_ACCESS_W), (uint64_t)_mm_cvtsi128_si64(r));
+    _mm_storel_epi64((x86_v *)(void *)c->bounce, r);
+    vm__x86_st_block(c, i, x86_lin(c, i, 8, X86_ACCESS_W), c->bounce, 8);
     X86_NEXT(c, i);
 }
 

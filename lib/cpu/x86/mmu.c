@@ -76,9 +76,10 @@ static unsigned pieces(struct vcpu *c, const struct x86_insn *i, uint64_t lin, u
     bool wide = x86_is64(c) || ((access & X86_ACCESS_SYSTEM) && x86_lma(c));
     if (wide && (!x86_canonical(c, lin) || !x86_canonical(c, lin + size - 1)))
         vm__x86_fault(c, i, seg == X86_SS ? X86_XSS : X86_XGP, 0);
-    if (x86_unlikely(vm__x86_align_check(c)) && !(access & X86_ACCESS_SYSTEM) && size <= 16 &&
-        (lin & (size - 1)))
+    if (x86_unlikely(vm__x86_align_check(c)) &&
+        !(access & (X86_ACCESS_SYSTEM | X86_ACCESS_BLOCK)) && size <= 16 && (lin & (size - 1)))
         vm__x86_fault(c, i, X86_XAC, 0);
+    access &= ~X86_ACCESS_BLOCK;
     uint32_t room = VM_PAGE_SIZE - (lin & (VM_PAGE_SIZE - 1));
     unsigned n = 1;
     if (size <= room) {
@@ -230,7 +231,7 @@ void vm__x86_ld_block(struct vcpu *c, const struct x86_insn *i, uint64_t lin, vo
     if (x86_likely(off <= VM_PAGE_SIZE - size))
         memcpy(buf, e->host + off, size);
     else
-        load(c, i, lin, buf, size, i->seg, 0);
+        load(c, i, lin, buf, size, i->seg, X86_ACCESS_BLOCK);
 }
 
 void vm__x86_st_block(struct vcpu *c, const struct x86_insn *i, uint64_t lin, const void *buf,
@@ -241,7 +242,7 @@ void vm__x86_st_block(struct vcpu *c, const struct x86_insn *i, uint64_t lin, co
     if (x86_likely(off <= VM_PAGE_SIZE - size))
         memcpy(e->host + off, buf, size);
     else
-        store(c, i, lin, buf, size, i->seg, 0);
+        store(c, i, lin, buf, size, i->seg, X86_ACCESS_BLOCK);
 }
 
 void vm__x86_probe_w(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned size,

@@ -26,6 +26,7 @@ enum {
     X86_ACCESS_X = 2,
     X86_ACCESS_SYSTEM = 4,
     X86_ACCESS_USER = 8, /**< as CPL 3 whatever the CPL */
+    X86_ACCESS_BLOCK = 16, /**< not subject to alignment checks */
 };
 
 /* ---- general registers by byte offset ---- */
@@ -145,7 +146,8 @@ X86_ACCESSORS(32)
 X86_ACCESSORS(64)
 #undef X86_ACCESSORS
 
-/** Blocks of up to X86_BOUNCE bytes (vectors, x87, save areas): all checks, then the copy. */
+/** Blocks of up to X86_BOUNCE bytes (vectors, x87, save areas): all checks, then the copy. There is
+ * no alignment check: silicon makes none for these, whatever EFLAGS.AC. */
 void vm__x86_ld_block(struct vcpu *c, const struct x86_insn *i, uint64_t lin, void *buf,
                       unsigned size);
 void vm__x86_st_block(struct vcpu *c, const struct x86_insn *i, uint64_t lin, const void *buf,
