@@ -11,7 +11,15 @@
 static struct fake_machine f;
 static struct vm_dev *cfg;
 
-enum { ERROR = 1, READ = 2, SKIP = 4, SELECT = 8, WRITE = 16, DESCRIPTOR = 0x1000, BUFFER = 0x2000 };
+enum {
+    ERROR = 1,
+    READ = 2,
+    SKIP = 4,
+    SELECT = 8,
+    WRITE = 16,
+    DESCRIPTOR = 0x1000,
+    BUFFER = 0x2000
+};
 
 static void setup(void)
 {

@@ -71,8 +71,8 @@ static void build_pci(struct fuzz *z)
 static void build(struct fuzz *z)
 {
     static const struct vm_dev_class *const plain[] = {
-        &vm__i8259_class, &vm__ioapic_class, &vm__i8254_class,     &vm__mc146818_class,
-        &vm__hpet_class,  &vm__i8042_class,  &vm__pc_testdev_class, &vm__port92_class,
+        &vm__i8259_class,   &vm__ioapic_class,         &vm__i8254_class,      &vm__mc146818_class,
+        &vm__hpet_class,    &vm__i8042_class,          &vm__pc_testdev_class, &vm__port92_class,
         &vm__pvpanic_class, &vm__isa_debug_exit_class,
     };
     fake_init(&z->f);
@@ -97,10 +97,10 @@ static uint16_t some_port(struct fuzz *z)
     static const struct {
         uint16_t base, n;
     } ranges[] = {
-        { 0x20, 2 },   { 0xa0, 2 },    { 0x4d0, 2 },   { 0x40, 4 },    { 0x60, 6 },
-        { 0x70, 4 },   { 0x92, 1 },    { 0xb2, 2 },    { 0xe0, 16 },   { 0x3f8, 8 },
-        { 0x510, 12 }, { 0x505, 1 },   { 0x600, 64 },  { 0xcf8, 8 },   { 0xcfc, 4 },
-        { 0xcfc, 4 },  { 0x2000, 24 }, { 0x700, 16 },  { 0xc000, 256 },
+        { 0x20, 2 },   { 0xa0, 2 },    { 0x4d0, 2 },  { 0x40, 4 },     { 0x60, 6 },
+        { 0x70, 4 },   { 0x92, 1 },    { 0xb2, 2 },   { 0xe0, 16 },    { 0x3f8, 8 },
+        { 0x510, 12 }, { 0x505, 1 },   { 0x600, 64 }, { 0xcf8, 8 },    { 0xcfc, 4 },
+        { 0xcfc, 4 },  { 0x2000, 24 }, { 0x700, 16 }, { 0xc000, 256 },
     };
     uint64_t i = below(z, VM_COUNT_OF(ranges) + 1);
     if (i == VM_COUNT_OF(ranges))
@@ -110,8 +110,8 @@ static uint16_t some_port(struct fuzz *z)
 
 static uint64_t some_address(struct fuzz *z)
 {
-    static const uint64_t bases[] = { 0xfec00000, 0xfed00000, 0xff000000, 0xa0000, 0xc0000,
-                                      0xe0000000, 0xfffffff0, 0x1000 };
+    static const uint64_t bases[] = { 0xfec00000, 0xfed00000, 0xff000000, 0xa0000,
+                                      0xc0000,    0xe0000000, 0xfffffff0, 0x1000 };
     static const uint32_t spans[] = { 0x100, 0x400, 0x10000, 0x20000, 0x40000, 0x2000, 32, 64 };
     uint64_t i = below(z, VM_COUNT_OF(bases));
     return bases[i] + below(z, spans[i]);

@@ -40,9 +40,9 @@ struct fw_item {
 };
 
 struct fw_cfg {
-    uint16_t key;         /**< selected */
-    uint32_t offset;      /**< next byte of it */
-    uint32_t dma_high;    /**< upper half of the descriptor's address */
+    uint16_t key;      /**< selected */
+    uint32_t offset;   /**< next byte of it */
+    uint32_t dma_high; /**< upper half of the descriptor's address */
     uint32_t n_items;
     struct fw_item items[MAX_ITEMS];
 };

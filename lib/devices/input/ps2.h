@@ -20,14 +20,14 @@ enum { PS2_SET3_CODES = 0x90 };
 
 struct ps2_keyboard {
     struct ps2_queue out;
-    uint8_t scanning;    /**< keys are reported */
-    uint8_t set;         /**< scan code set, 1…3 */
-    uint8_t leds;        /**< bit 0 scroll, 1 num, 2 caps */
-    uint8_t rate;        /**< typematic; kept, the host repeats keys */
-    uint8_t command;     /**< waits for its parameter; 0: none */
-    uint8_t last;        /**< the byte sent last */
-    uint8_t modifiers;   /**< held: HID usages E0…E7 as bits */
-    uint8_t print_alt;   /**< Print Screen went down as SysRq */
+    uint8_t scanning;                  /**< keys are reported */
+    uint8_t set;                       /**< scan code set, 1…3 */
+    uint8_t leds;                      /**< bit 0 scroll, 1 num, 2 caps */
+    uint8_t rate;                      /**< typematic; kept, the host repeats keys */
+    uint8_t command;                   /**< waits for its parameter; 0: none */
+    uint8_t last;                      /**< the byte sent last */
+    uint8_t modifiers;                 /**< held: HID usages E0…E7 as bits */
+    uint8_t print_alt;                 /**< Print Screen went down as SysRq */
     uint8_t make_only[PS2_SET3_CODES]; /**< set 3, by code: no break code */
 };
 
@@ -45,7 +45,7 @@ struct ps2_mouse {
     uint8_t knock[2];   /**< the two rates set before, newest last */
     uint8_t buttons;    /**< bit 0 left, 1 right, 2 middle */
     uint8_t changed;    /**< something to report */
-    int32_t dx, dy, dz; /**< movement not reported yet; right, up and towards the user are positive */
+    int32_t dx, dy, dz; /**< movement not reported: right, up, towards the user are positive */
 };
 
 extern const struct vm_field vm__ps2_keyboard_fields[];

@@ -4,8 +4,9 @@
  * A PS/2 mouse, with the wheel and five-button extensions that drivers ask for by a knock of
  * sample rates.
  *
- * Spec: [PS2-HIT] IBM PS/2 Hardware Interface Technical Reference, "Mouse"; Microsoft "Wheel Support
- * in Windows" for the knock (200, 100, 80 and 200, 200, 80) and the fourth byte.
+ * Spec: [PS2-HIT] "Mouse"; Microsoft "Wheel Support in Windows" for the knock (200, 100, 80 and
+ * 200, 200, 80) and the fourth byte.
+ *
  * A packet is made when the last one has left, so movement adds up instead of queueing.
  */
 #include "devices/input/ps2.h"

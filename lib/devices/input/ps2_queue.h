@@ -49,7 +49,7 @@ static inline bool ps2_queue_is_sane(const struct ps2_queue *q)
     return q->head < PS2_QUEUE && q->count <= PS2_QUEUE;
 }
 
-#define PS2_QUEUE_FIELDS                                                                          \
+#define PS2_QUEUE_FIELDS                                                                           \
     VM_FIELD_BYTES(ps2_queue, data, 1), VM_FIELD(ps2_queue, head, 1), VM_FIELD(ps2_queue, count, 1)
 
 #endif

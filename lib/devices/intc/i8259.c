@@ -19,8 +19,9 @@
 
 enum { MASTER = 0, SLAVE = 1, CASCADE = 2, SPURIOUS = 7, NONE = -1 };
 
-enum { /* initialisation: the word that the next write to A0=1 is; [8259A] figure 6 */
-    INIT_DONE = 0,
+/* What the next write to A0=1 is. [8259A figure 6] */
+enum {
+    INIT_DONE = 0, /* OCW1 */
     INIT_ICW2 = 2,
     INIT_ICW3 = 3,
     INIT_ICW4 = 4,
@@ -92,7 +93,7 @@ static int pending(const struct pic_chip *c, bool is_master)
     if (c->special_mask)
         holding &= (uint8_t)~c->imr;
     if ((c->icw4 & ICW4_SFNM) && is_master)
-        holding &= (uint8_t)~(1 << CASCADE);
+        holding &= (uint8_t) ~(1 << CASCADE);
     int serving = highest(c, holding);
     return serving == NONE || rank(c, want) < rank(c, serving) ? want : NONE;
 }
@@ -133,7 +134,7 @@ static void update(struct vm_dev *dev)
 
 static void end_of_interrupt(struct pic_chip *c, int n, bool rotate)
 {
-    c->isr &= (uint8_t)~(1 << n);
+    c->isr &= (uint8_t) ~(1 << n);
     if (rotate)
         c->lowest = (uint8_t)n;
 }
@@ -148,7 +149,7 @@ static int acknowledge(struct pic_chip *c, bool is_master)
     if (n == NONE)
         return SPURIOUS;
     if (!(c->elcr & (1 << n)))
-        c->irr &= (uint8_t)~(1 << n);
+        c->irr &= (uint8_t) ~(1 << n);
     c->isr |= (uint8_t)(1 << n);
     if (c->icw4 & ICW4_AEOI)
         end_of_interrupt(c, n, c->rotate_aeoi);
@@ -353,7 +354,7 @@ static void pic_unrealize(struct vm_dev *dev)
     hub->pic = NULL;
 }
 
-/** The chip wakes up in no particular state; here with every input masked. Wires keep their level. */
+/** The chip wakes up in no particular state; here, all masked. Wires keep their level. */
 static void pic_reset(struct vm_dev *dev, enum vm_reset_kind kind)
 {
     struct i8259 *s = vm_dev_state(dev);
@@ -362,7 +363,7 @@ static void pic_reset(struct vm_dev *dev, enum vm_reset_kind kind)
         struct pic_chip *c = &s->chip[i];
         *c = (struct pic_chip) { .line = c->line, .imr = 0xff, .lowest = 7, .out = c->out };
     }
-    s->chip[MASTER].line &= (uint8_t)~(1 << CASCADE);
+    s->chip[MASTER].line &= (uint8_t) ~(1 << CASCADE);
     update(dev);
 }
 

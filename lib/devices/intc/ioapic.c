@@ -70,7 +70,7 @@ static bool send(struct vm_dev *dev, uint64_t e)
     return hub->msi != NULL && hub->msi(hub->cpus, address, data) > 0;
 }
 
-/** Fixed and lowest-priority level interrupts are acknowledged by an EOI message; others are not. */
+/** Fixed and lowest-priority level interrupts end with an EOI message; others do not. */
 static bool is_acknowledged(uint64_t e)
 {
     return vm_bits(e, 8, 3) <= MODE_LOWEST;
@@ -253,9 +253,8 @@ static const struct vm_prop props[] = {
 };
 
 static const struct vm_field fields[] = {
-    VM_FIELD(ioapic, select, 1), VM_FIELD(ioapic, id, 1),
-    VM_FIELD(ioapic, line, 1),   VM_FIELD(ioapic, waits, 1),
-    VM_FIELD_ARRAY(ioapic, entry, 1), { 0 },
+    VM_FIELD(ioapic, select, 1), VM_FIELD(ioapic, id, 1),          VM_FIELD(ioapic, line, 1),
+    VM_FIELD(ioapic, waits, 1),  VM_FIELD_ARRAY(ioapic, entry, 1), { 0 },
 };
 
 const struct vm_dev_class vm__ioapic_class = {

@@ -3,9 +3,9 @@
  * @file i440fx.c
  * Intel 82441FX host bridge (PMC): PCI configuration mechanism 1, shadow RAM, SMRAM.
  *
- * Spec: [440FX] Intel 290549-001. Section numbers below refer to it.
- * Modelled: CONFADD and CONFDATA, PAM, SMRAM with its lock, storage for the DRAM and error registers.
- * Not modelled: DRAM timing and row boundaries (they are kept), SMRAM closed to data only (D_CLS).
+ * Spec: [I440FX] Intel 290549-001. Section numbers below refer to it.
+ * Modelled: CONFADD and CONFDATA, PAM, SMRAM with its lock, storage for other registers.
+ * Not modelled: DRAM timing and row boundaries, SMRAM closed to data only (D_CLS).
  *
  * The bridge owns bus 0. Its four outputs are the bus's interrupt lines PIRQ A to D.
  */
@@ -57,7 +57,7 @@ struct i440fx {
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-/** PAM's two bits for a segment. §3.2.18: PAM0 high nibble is F0000, then two segments a register. */
+/** PAM's two bits for a segment. §3.2.18: PAM0's high nibble is F0000, then two a register. */
 static unsigned pam_bits(const struct i440fx *s, unsigned segment)
 {
     const uint8_t *pam = &s->pci.config[PAM0];

@@ -179,7 +179,7 @@ void vm__pci_config_write(struct vm_dev *dev, uint32_t off, unsigned size, uint3
         uint8_t v = (uint8_t)(value >> 8 * i), w = p->writable[off + i];
         uint8_t *c = &p->config[off + i];
         *c = (*c & (uint8_t)~w) | (v & w);
-        *c &= (uint8_t)~(v & p->w1c[off + i]);
+        *c &= (uint8_t) ~(v & p->w1c[off + i]);
     }
     if (touches(off, size, PCI_COMMAND, 2)) {
         place_bars(dev);

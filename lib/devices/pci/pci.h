@@ -9,8 +9,8 @@
  * then need no code. A function that has registers of its own there names the bits the guest may
  * change with vm__pci_writable() in realize(), and hears of writes through .config_written.
  *
- * Life: vm__dev_new(), properties, vm__pci_add() to a bus. The bus resets configuration spaces before
- * the functions' own reset().
+ * Life: vm__dev_new(), properties, vm__pci_add() to a bus. The bus resets configuration spaces
+ * before the functions' own reset().
  *
  * Spec: [PCI-2.1 §6].
  */
@@ -66,7 +66,7 @@ enum vm_pci_bar_kind {
 
 /** A base address register. */
 struct vm_pci_bar {
-    uint8_t kind; /**< enum vm_pci_bar_kind */
+    uint8_t kind;   /**< enum vm_pci_bar_kind */
     uint8_t window; /**< index in the class's windows; its size must be a power of two */
     bool prefetch;
 };
@@ -97,11 +97,11 @@ struct vm_pci {
     uint8_t w1c[PCI_CONFIG_SIZE];      /**< bits the guest clears by writing one */
     struct vm_pci_bus *bus;
     uint8_t devfn;
-    uint16_t next_cap;                    /**< where the next capability goes; 0: none yet */
-    uint8_t msi, msix;                    /**< offsets of these capabilities, or 0 */
+    uint16_t next_cap;                      /**< where the next capability goes; 0: none yet */
+    uint8_t msi, msix;                      /**< offsets of these capabilities, or 0 */
     struct vm_region *region[PCI_BARS + 1]; /**< of a BAR that is no window: video RAM, ROM */
-    uint64_t size[PCI_BARS + 1];          /**< 0: none */
-    uint64_t mapped[PCI_BARS + 1];        /**< base, or PCI_UNMAPPED */
+    uint64_t size[PCI_BARS + 1];            /**< 0: none */
+    uint64_t mapped[PCI_BARS + 1];          /**< base, or PCI_UNMAPPED */
 };
 
 #define PCI_UNMAPPED UINT64_MAX

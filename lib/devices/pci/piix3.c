@@ -107,8 +107,8 @@ static int piix3_realize(struct vm_dev *dev)
         vm__pci_initial(dev, rows[i].off, rows[i].size, rows[i].reset);
         vm__pci_writable(dev, rows[i].off, rows[i].size, rows[i].writable);
     }
-    vm_put_le16(&vm__pci(dev)->w1c[0xaa], 0x00ff);        /* SMIREQ */
-    vm__pci_initial(dev, PCI_COMMAND, 2, 0x0007);         /* hard-wired */
+    vm_put_le16(&vm__pci(dev)->w1c[0xaa], 0x00ff); /* SMIREQ */
+    vm__pci_initial(dev, PCI_COMMAND, 2, 0x0007);  /* hard-wired */
     vm__pci_writable(dev, PCI_COMMAND, 2, 0x0008);
     vm__pci_initial(dev, PCI_STATUS, 2, 0x0200);
     vm__pci_writable(dev, PCI_INTERRUPT_LINE, 1, 0);

@@ -192,7 +192,7 @@ static void pm_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t v
     gather(dev, file);
     vm_put_le_n(&file[off], size, v);
     vm_put_le_n(&ones[off], size, v);
-    s->sts &= (uint16_t)~(vm_le16(&ones[PM_STS]) & STS_W1C);
+    s->sts &= (uint16_t) ~(vm_le16(&ones[PM_STS]) & STS_W1C);
     s->gp_sts &= (uint16_t)~vm_le16(&ones[GP_STS]);
     s->en = vm_le16(&file[PM_EN]) & EN_WRITABLE;
     s->gp_en = vm_le16(&file[GP_EN]);
@@ -275,7 +275,7 @@ static void smb_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t 
     (void)size;
     switch (off) {
     case SMB_HST_STS:
-        s->smb[SMB_HST_STS] &= (uint8_t)~(v & SMB_STS_W1C);
+        s->smb[SMB_HST_STS] &= (uint8_t) ~(v & SMB_STS_W1C);
         break;
     case SMB_HST_CNT:
         s->smb[SMB_HST_CNT] = v & 0x1f;

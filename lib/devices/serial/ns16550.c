@@ -16,16 +16,8 @@
 #include "core/device.h"
 #include "core/machine.h"
 
-enum { /* offsets */
-    RBR_THR = 0,
-    IER = 1,
-    IIR_FCR = 2,
-    LCR = 3,
-    MCR = 4,
-    LSR = 5,
-    MSR = 6,
-    SCR = 7,
-};
+/* Offsets. */
+enum { RBR_THR = 0, IER = 1, IIR_FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 
 enum {
     FIFO = 16,
@@ -145,8 +137,7 @@ static void arm_timeout(struct vm_dev *dev)
 {
     struct ns16550 *s = vm_dev_state(dev);
     if (has_fifos(s) && s->rx_count > 0)
-        vm__timer_arm(&s->rx_timer,
-                      vm__dev_now(dev) + vm_min_u64(4 * char_ns(s), MAX_TIMEOUT_NS));
+        vm__timer_arm(&s->rx_timer, vm__dev_now(dev) + vm_min_u64(4 * char_ns(s), MAX_TIMEOUT_NS));
     else if (!s->rx_pause)
         vm__timer_cancel(&s->rx_timer);
 }
@@ -331,8 +322,8 @@ static uint8_t read_iir(struct vm_dev *dev)
 static uint8_t read_lsr(struct vm_dev *dev)
 {
     struct ns16550 *s = vm_dev_state(dev);
-    uint8_t value = s->line_errors | (s->rx_count ? LSR_DR : 0) |
-                    (s->tx_count ? 0 : LSR_THRE | LSR_TEMT);
+    uint8_t value =
+        s->line_errors | (s->rx_count ? LSR_DR : 0) | (s->tx_count ? 0 : LSR_THRE | LSR_TEMT);
     bool bad = s->line_errors & LSR_ERRORS & ~LSR_OE;
 
     for (unsigned i = 0; i < s->rx_count; i++)

@@ -72,10 +72,10 @@ struct hpet {
     uint32_t routes;  /**< property: lines a timer may be routed to */
 
     uint64_t config;
-    uint64_t status;  /**< level interrupts pending, by timer */
-    uint64_t base;    /**< counter at .base_ns, or where it stands */
+    uint64_t status; /**< level interrupts pending, by timer */
+    uint64_t base;   /**< counter at .base_ns, or where it stands */
     uint64_t base_ns;
-    uint8_t inputs;   /**< levels: bit 0 IRQ 0, bit 1 IRQ 8 */
+    uint8_t inputs; /**< levels: bit 0 IRQ 0, bit 1 IRQ 8 */
     struct hpet_timer t[MAX_TIMERS];
     struct hpet_slot {
         struct vm_dev *dev;
@@ -452,9 +452,12 @@ static const struct vm_prop props[] = {
 /* clang-format on */
 
 static const struct vm_field timer_fields[] = {
-    VM_FIELD(hpet_timer, config, 1), VM_FIELD(hpet_timer, comparator, 1),
-    VM_FIELD(hpet_timer, period, 1), VM_FIELD(hpet_timer, fsb, 1),
-    VM_FIELD(hpet_timer, target, 1), VM_FIELD_TIMER(hpet_timer, timer, 1),
+    VM_FIELD(hpet_timer, config, 1),
+    VM_FIELD(hpet_timer, comparator, 1),
+    VM_FIELD(hpet_timer, period, 1),
+    VM_FIELD(hpet_timer, fsb, 1),
+    VM_FIELD(hpet_timer, target, 1),
+    VM_FIELD_TIMER(hpet_timer, timer, 1),
     { 0 },
 };
 

@@ -11,8 +11,8 @@
  * count, reloads at the end of a (half) cycle.
  *
  * Nothing runs between accesses: a counter is the tick at which its counting element was loaded and
- * its period, and everything else follows from the clock. Only channel 0 has a timer, for the rising
- * edges of its output. Ticks that the host made late are given one by one, closer together.
+ * its period, and everything else follows from the clock. Only channel 0 has a timer, for the
+ * rising edges of its output. Ticks that the host made late are given one by one, closer together.
  */
 #include "core/device.h"
 #include "core/machine.h"
@@ -33,8 +33,8 @@ enum {
     RB_NO_STATUS = 0x10, /* active low */
     STATUS_OUT = 0x80,
     STATUS_NULL = 0x40,
-    MIN_GAP_NS = 20000,    /* between two interrupts, whatever the guest programs */
-    REFRESH_NS = 15085,    /* 18 ticks: period of the refresh toggle */
+    MIN_GAP_NS = 20000, /* between two interrupts, whatever the guest programs */
+    REFRESH_NS = 15085, /* 18 ticks: period of the refresh toggle */
     P61_GATE2 = 0x01,
     P61_WRITABLE = 0x0f,
     P61_REFRESH = 0x10,
@@ -42,33 +42,33 @@ enum {
 };
 
 struct pit_channel {
-    uint8_t mode;        /**< 0…5 */
-    uint8_t bcd;         /**< counts in four decades */
-    uint8_t access;      /**< RW_* */
-    uint8_t gate;        /**< level of the GATE input */
-    uint8_t write_msb;   /**< the next write is the high byte */
-    uint8_t read_msb;    /**< the next unlatched read is the high byte */
-    uint8_t lsb;         /**< low byte waiting for its high byte */
-    uint8_t latch_left;  /**< bytes of .latch still to be read */
-    uint8_t has_status;  /**< .status waits to be read */
-    uint8_t status;      /**< latched status byte */
-    uint8_t null_count;  /**< the count written is not in the counting element yet */
-    uint8_t written;     /**< a count was written since the control word */
-    uint8_t loaded;      /**< the counting element was loaded since then */
-    uint8_t running;     /**< it counts */
-    uint8_t load_low;    /**< mode 3: the load at .load_at starts a low half */
-    uint16_t latch;      /**< latched count, as read */
-    uint32_t reload;     /**< count register: 1…65536, in BCD 1…10000 */
-    uint32_t period;     /**< what the counting element was loaded with */
-    uint64_t start;      /**< tick of the load, moved on by every pause */
-    uint64_t held;       /**< ticks counted, while not running */
-    uint64_t load_at;    /**< tick of the next load, or NEVER */
+    uint8_t mode;       /**< 0…5 */
+    uint8_t bcd;        /**< counts in four decades */
+    uint8_t access;     /**< RW_* */
+    uint8_t gate;       /**< level of the GATE input */
+    uint8_t write_msb;  /**< the next write is the high byte */
+    uint8_t read_msb;   /**< the next unlatched read is the high byte */
+    uint8_t lsb;        /**< low byte waiting for its high byte */
+    uint8_t latch_left; /**< bytes of .latch still to be read */
+    uint8_t has_status; /**< .status waits to be read */
+    uint8_t status;     /**< latched status byte */
+    uint8_t null_count; /**< the count written is not in the counting element yet */
+    uint8_t written;    /**< a count was written since the control word */
+    uint8_t loaded;     /**< the counting element was loaded since then */
+    uint8_t running;    /**< it counts */
+    uint8_t load_low;   /**< mode 3: the load at .load_at starts a low half */
+    uint16_t latch;     /**< latched count, as read */
+    uint32_t reload;    /**< count register: 1…65536, in BCD 1…10000 */
+    uint32_t period;    /**< what the counting element was loaded with */
+    uint64_t start;     /**< tick of the load, moved on by every pause */
+    uint64_t held;      /**< ticks counted, while not running */
+    uint64_t load_at;   /**< tick of the next load, or NEVER */
 };
 
 struct i8254 {
     struct pit_channel channel[CHANNELS];
-    uint8_t port61;     /**< writable bits */
-    uint64_t edge;      /**< tick of the edge that .timer waits for, or NEVER */
+    uint8_t port61;        /**< writable bits */
+    uint64_t edge;         /**< tick of the edge that .timer waits for, or NEVER */
     struct vm_timer timer; /**< channel 0's output rises */
 };
 

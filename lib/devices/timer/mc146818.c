@@ -3,7 +3,7 @@
  * @file mc146818.c
  * Motorola MC146818A real-time clock with the 128 + 128 bytes of CMOS memory of a PIIX.
  *
- * Spec: [MC146818A] Motorola ADI-856; [PIIX3 §2.5.7] for the ports and the extended bank.
+ * Spec: [MC146818] Motorola ADI-856; [PIIX3 §2.5.7] for the ports and the extended bank.
  * Modelled: time in BCD or binary, 12 or 24 hours, SET, divider reset, update cycle with UIP,
  * periodic, alarm and update-ended interrupts, the century byte that ACPI names.
  * Not modelled: daylight saving (DSE), square wave pin, dividers for 4 and 1 MHz crystals.
@@ -58,7 +58,7 @@ enum {
     UIP_NS = 244000 + 1984000, /* lead and update cycle with a 32 kHz crystal: table 5 */
     RESTART_NS = 500000000,    /* first update after the divider was released */
     SECONDS_A_DAY = 86400,
-    DAYS_TO_1970 = 719528,     /* from 1 January of the year 0 */
+    DAYS_TO_1970 = 719528, /* from 1 January of the year 0 */
 };
 
 struct mc146818 {
@@ -477,7 +477,7 @@ static void rtc_reset(struct vm_dev *dev, enum vm_reset_kind kind)
 {
     struct mc146818 *s = vm_dev_state(dev);
     (void)kind;
-    s->ram[REG_B] &= (uint8_t)~(B_PIE | B_AIE | B_UIE | B_SQWE);
+    s->ram[REG_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE | B_SQWE);
     s->ram[REG_C] = 0;
     s->index = 0;
     s->ext_index = 0;
@@ -488,8 +488,7 @@ static void rtc_reset(struct vm_dev *dev, enum vm_reset_kind kind)
 static int rtc_post_load(struct vm_dev *dev)
 {
     const struct mc146818 *s = vm_dev_state(dev);
-    if (s->phase_ns >= NS_PER_S || s->index >= BANK || s->ext_index >= BANK ||
-        s->weekday_shift > 6)
+    if (s->phase_ns >= NS_PER_S || s->index >= BANK || s->ext_index >= BANK || s->weekday_shift > 6)
         return vm__fail(VM_E_CORRUPT, "real-time clock state out of range");
     return VM_OK;
 }
