@@ -38,6 +38,78 @@ void vm__clock_fini(struct vm_machine *m)
 
 /* ---- time ------------------------------------------------------------------------------- */
 
+/*
+ * A host with more to do than it can takes the processor from a vCPU's thread for tens of
+ * milliseconds. To the guest that is time in which it could do nothing, and what it measures with
+ * one clock against another goes wrong: Linux then finds that its timer interrupt does not work.
+ * So time that a processor's thread wanted to run and could not does not pass for the machine,
+ * as long as no other processor has seen it pass; and a timer that is overdue because the I/O
+ * thread does not get to run either is fired by the processor that notices.
+ */
+enum {
+    CHECK_NS = 2000000,   /* how often a processor's thread compares what it ran with what passed */
+    STARVED_NS = 1000000, /* less is ordinary scheduling */
+    OVERDUE_NS = 500000,  /* what the I/O thread may be late */
+};
+
+/* The processor that runs on this thread now, and its last check. */
+static _Thread_local struct watch {
+    struct vm_clock *clock; /* NULL: none */
+    struct vm_cpu *cpu;
+    uint64_t host_ns, ran_ns;
+} watch;
+
+void vm__clock_watch(struct vm_machine *m, struct vm_cpu *cpu)
+{
+    if (m->clock->mode != VM_CLOCK_REALTIME)
+        return;
+    watch = (struct watch){ cpu != NULL ? m->clock : NULL, cpu, 0, 0 };
+    if (cpu != NULL) {
+        watch.host_ns = vm__host_ns();
+        watch.ran_ns = vm__host_thread_ns();
+    }
+}
+
+/* Take time that this thread waited for the host out of the machine's time. */
+static uint64_t hold_back(struct vm_clock *c, uint64_t host)
+{
+    const uint64_t ran = vm__host_thread_ns();
+    const uint64_t passed = host - watch.host_ns, did = ran - watch.ran_ns;
+
+    watch.host_ns = host;
+    watch.ran_ns = ran;
+    uint64_t offset = atomic_load(&c->offset);
+    if (passed < did + STARVED_NS)
+        return host - offset;
+    const uint64_t now = host - offset, seen = atomic_load(&c->seen);
+    const uint64_t held = now > seen ? vm_min_u64(passed - did, now - seen) : 0;
+    /* Another processor doing the same at once wins; the next check settles the rest. */
+    if (held != 0 && atomic_compare_exchange_strong(&c->offset, &offset, offset + held))
+        return now - held;
+    return host - atomic_load(&c->offset);
+}
+
+/* Time never goes back between two looks of processors. */
+static uint64_t note_seen(struct vm_clock *c, uint64_t now)
+{
+    uint64_t seen = atomic_load_explicit(&c->seen, memory_order_relaxed);
+    while (seen < now)
+        if (atomic_compare_exchange_weak(&c->seen, &seen, now))
+            return now;
+    return seen;
+}
+
+static uint64_t processor_ns(struct vm_clock *c)
+{
+    const uint64_t host = vm__host_ns();
+    uint64_t now = host - watch.host_ns > CHECK_NS ? hold_back(c, host)
+                                                   : host - atomic_load(&c->offset);
+    now = note_seen(c, now);
+    if (now > OVERDUE_NS && now - OVERDUE_NS > vm__clock_next(c))
+        watch.cpu->cls->request(watch.cpu, VM_CPU_REQ_YIELD);
+    return now;
+}
+
 uint64_t vm__clock_ns(struct vm_machine *m)
 {
     struct vm_clock *c = m->clock;
@@ -52,7 +124,17 @@ uint64_t vm__clock_ns(struct vm_machine *m)
     const uint64_t frozen = atomic_load(&c->frozen);
     if (frozen != UINT64_MAX)
         return frozen;
-    return vm__host_ns() - atomic_load(&c->offset);
+    if (watch.clock == c)
+        return processor_ns(c);
+    /* Others may look a moment before the offset moves; not below what processors have seen. */
+    const uint64_t now = vm__host_ns() - atomic_load(&c->offset), seen = atomic_load(&c->seen);
+    return now > seen ? now : seen;
+}
+
+bool vm__clock_overdue(struct vm_machine *m)
+{
+    struct vm_clock *c = m->clock;
+    return vm__clock_running(c) && vm__clock_next(c) <= vm__clock_ns(m);
 }
 
 void vm__clock_start(struct vm_machine *m)
@@ -68,7 +150,7 @@ void vm__clock_stop(struct vm_machine *m)
 {
     struct vm_clock *c = m->clock;
     if (vm__clock_running(c))
-        atomic_store(&c->frozen, vm__host_ns() - atomic_load(&c->offset));
+        atomic_store(&c->frozen, vm__clock_ns(m));
 }
 
 uint64_t vm__clock_host_time(const struct vm_clock *c, uint64_t deadline_ns)
@@ -109,6 +191,7 @@ void vm__clock_set(struct vm_machine *m, uint64_t now_ns)
 {
     struct vm_clock *c = m->clock;
     atomic_store(&c->base, now_ns);
+    atomic_store(&c->seen, 0);
     if (!vm__clock_running(c))
         atomic_store(&c->frozen, now_ns);
 }

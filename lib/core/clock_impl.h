@@ -18,6 +18,7 @@ struct vm_clock {
     /* realtime: now = host - offset while running, else frozen. */
     _Atomic uint64_t offset;
     _Atomic uint64_t frozen; /**< UINT64_MAX: running */
+    _Atomic uint64_t seen;   /**< the latest time a processor has seen */
     /* icount. */
     _Atomic uint64_t base;
     _Atomic(struct vm_cpu *) cpu; /**< running now, or NULL */
@@ -52,6 +53,11 @@ uint64_t vm__clock_host_time(const struct vm_clock *c, uint64_t deadline_ns);
 
 /** Fire what is due; each timer once at most. Under the machine lock. */
 void vm__clock_fire(struct vm_machine *m);
+
+/** This thread begins to run @p cpu, or (NULL) ends to: realtime watches it for starvation. */
+void vm__clock_watch(struct vm_machine *m, struct vm_cpu *cpu);
+/** A timer should have fired: the caller may do it, see vm__clock_fire(). Realtime. */
+bool vm__clock_overdue(struct vm_machine *m);
 
 /** icount: a processor's slice begins and ends, on the driving thread. */
 void vm__clock_slice_begin(struct vm_machine *m, struct vm_cpu *cpu);

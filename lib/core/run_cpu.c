@@ -84,7 +84,9 @@ static enum vm_cpu_stop run_slice(struct vm_machine *m, struct vm_runner *r, uin
     vm_exit exit = { .size = sizeof exit };
 
     atomic_store(&r->epoch, atomic_load(&m->mem->epoch));
+    vm__clock_watch(m, r->cpu);
     const enum vm_cpu_stop stop = r->cpu->cls->run(r->cpu, max_insns, &exit);
+    vm__clock_watch(m, NULL);
     atomic_store(&r->epoch, UINT64_MAX);
     r->halted = stop == VM_CPU_HALTED;
     switch (stop) {
@@ -122,18 +124,6 @@ static void sleep_halted(struct vm_machine *m, struct vm_runner *r)
     atomic_store(&r->sleeping, VM_SLEEP_NO);
 }
 
-void vm__run_one(struct vm_machine *m, struct vm_runner *r)
-{
-    while (vm__asked(m) == 0) {
-        if (idle(r))
-            sleep_halted(m, r);
-        else
-            (void)run_slice(m, r, LONG_RUN);
-    }
-}
-
-/* ---- the I/O thread --------------------------------------------------------------------- */
-
 static void fire(struct vm_machine *m)
 {
     if (vm__clock_next(m->clock) == UINT64_MAX)
@@ -143,6 +133,20 @@ static void fire(struct vm_machine *m)
         vm__clock_fire(m);
     vm__unlock(m);
 }
+
+void vm__run_one(struct vm_machine *m, struct vm_runner *r)
+{
+    while (vm__asked(m) == 0) {
+        if (idle(r))
+            sleep_halted(m, r);
+        else
+            (void)run_slice(m, r, LONG_RUN);
+        if (m->clock->mode == VM_CLOCK_REALTIME && vm__clock_overdue(m))
+            fire(m); /* the I/O thread is late: see clock.c */
+    }
+}
+
+/* ---- the I/O thread --------------------------------------------------------------------- */
 
 static void set_alarm(struct vm_machine *m)
 {
