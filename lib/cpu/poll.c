@@ -13,13 +13,22 @@
 #include "cpu/x86/reset.h"
 #include "cpu/x86/smm.h"
 
+/* One NMI waits while another is handled; none being handled, one more can be on its way. */
+static void latch_nmis(struct vcpu *c)
+{
+    uint32_t n = atomic_exchange(&c->nmis, 0), limit = c->st.nmi_blocked ? 1 : 2;
+
+    n += c->st.nmi_pending;
+    c->st.nmi_pending = (uint8_t)(n < limit ? n : limit);
+}
+
 /* Move what other threads asked for into the state; edges must not be lost when run() leaves. */
 static uint32_t latch(struct vcpu *c)
 {
     uint32_t req = atomic_exchange_explicit(&c->req, 0, memory_order_acq_rel);
 
     if (req & VM_CPU_REQ_NMI)
-        c->st.nmi_pending = 1;
+        latch_nmis(c);
     if (req & VM_CPU_REQ_SMI)
         c->st.smi_pending = 1;
     if (req & VM_CPU_REQ_INIT)
@@ -101,7 +110,7 @@ static bool one_event(struct vcpu *c)
         if (st->shadow != 0) {
             x86_recheck(c);
         } else {
-            st->nmi_pending = 0;
+            st->nmi_pending--;
             st->nmi_blocked = 1;
             deliver(c, X86_EVENT_NMI, X86_XNMI);
             return true;

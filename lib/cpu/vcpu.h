@@ -145,6 +145,7 @@ struct vcpu {
     struct x86_cache *cache;      /**< interpreter's decoded blocks */
     void *engine_data;
     struct vm_timer apic_timer;
+    _Atomic uint32_t nmis; /**< NMIs that came with VM_CPU_REQ_NMI */
     _Atomic uint64_t apic_deadline; /**< clock, in ns, when the APIC timer fires; 0: stopped */
     struct vm_page *lock_page;    /**< LOCKed operand on a page with code: see mmu.c */
     bool bus_locked;              /**< holds cpus->bus_lock */

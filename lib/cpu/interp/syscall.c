@@ -79,6 +79,15 @@ X86_H(sysret)
     set_cs_ss(c, cs, to64 ? CODE64 : CODE32, ss, 3);
     if (c->st.rflags & ~old & X86_IF)
         x86_recheck_pending(c);
+    if (x86_unlikely(c->st.rflags & X86_TF)) {
+        /* The trap comes at once, as if the SYSCALL had just ended. */
+        c->st.rip = rip;
+        c->step_tf = false;
+        c->st.event = (struct x86_event){
+            .kind = X86_EVENT_EXCEPTION, .vector = X86_XDB, .payload = X86_DR6_BS
+        };
+        X86_LEAVE(c);
+    }
     X86_JUMP(c, rip);
 }
 

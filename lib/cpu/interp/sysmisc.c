@@ -99,7 +99,9 @@ X86_H(wrmsr)
     x86_callout(c, i);
     if (!vm__x86_wrmsr(c, (uint32_t)c->st.gpr[X86_RCX], edx_eax(c)))
         x86_gp(c, i, 0);
-    if (x86_unlikely(c->mode != mode || c->code_gen[0] != gen))
+    /* A self-IPI or a deadline that has passed interrupts here, not at the end of the block. */
+    if (x86_unlikely(c->mode != mode || c->code_gen[0] != gen ||
+                     atomic_load_explicit(&c->req, memory_order_relaxed) != 0))
         X86_END(c, i);
     X86_NEXT(c, i);
 }

@@ -57,7 +57,7 @@ static void leaf_1(const struct vcpu *c, uint32_t r[4])
     uint32_t n = c->cpus->n;
 
     r[EAX] = signature(c->cpus->model);
-    r[EBX] = (c->st.lapic.id & 0xff) << 24;
+    r[EBX] = (c->cpu.index & 0xff) << 24;
     feature_bits(c, 1, 0, r);
     if (r[EDX] & 1u << 19)
         r[EBX] |= 8u << 8; /* CLFLUSH line: 64 bytes */
@@ -103,7 +103,7 @@ static void cache(const struct vcpu *c, uint32_t sub, uint32_t r[4])
 static void leaf_b(const struct vcpu *c, uint32_t sub, uint32_t r[4])
 {
     r[ECX] = sub & 0xff;
-    r[EDX] = c->st.lapic.id;
+    r[EDX] = c->cpu.index;
     if (sub == 0) {
         r[EBX] = 1;
         r[ECX] |= 1u << 8; /* threads */
@@ -286,7 +286,7 @@ static void extended(const struct vcpu *c, uint32_t leaf, uint32_t sub, uint32_t
         break;
     case 0x8000001e:
         if (amd) {
-            r[EAX] = c->st.lapic.id;
+            r[EAX] = c->cpu.index;
             r[EBX] = c->cpu.index & 0xff;
         }
         break;

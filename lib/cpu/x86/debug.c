@@ -8,6 +8,7 @@
  * collects them in dr_hits.
  */
 #include "cpu/interp/interp.h"
+#include "cpu/x86/cpuid.h"
 
 static void raise_db(struct vcpu *c, uint64_t dr6)
 {
@@ -36,7 +37,10 @@ void vm__x86_step_begin(struct vcpu *c)
         c->st.rflags &= ~(uint64_t)X86_RF;
         return;
     }
-    if (!(c->st.dr[7] & 0xff) || (c->st.shadow & X86_SHADOW_MOVSS))
+    if (!(c->st.dr[7] & 0xff))
+        return;
+    /* MOV SS holds them back on Intel's processors, not on AMD's. */
+    if ((c->st.shadow & X86_SHADOW_MOVSS) && !vm__x86_is_amd(c->cpus))
         return;
     uint64_t hits = code_breakpoints(c);
     if (hits)

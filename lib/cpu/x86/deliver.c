@@ -33,7 +33,7 @@ static bool pushes_rf(const struct x86_event *e)
 /* CR2, DR6 and DR7 change when delivery begins, once. */
 static void apply_payload(struct vcpu *c, struct x86_event *e)
 {
-    if (e->kind != X86_EVENT_EXCEPTION)
+    if (e->kind != X86_EVENT_EXCEPTION && e->kind != X86_EVENT_ICEBP)
         return;
     if (e->vector == X86_XPF) {
         c->st.cr2 = e->payload;
@@ -284,6 +284,11 @@ void vm__x86_soft_int(struct vcpu *c, enum x86_event_kind kind, uint8_t vector, 
     c->st.event = (struct x86_event){
         .kind = (uint8_t)kind, .vector = vector, .next_rip = next_rip
     };
+    if (kind == X86_EVENT_ICEBP) {
+        /* A data breakpoint held back by MOV SS is part of this #DB. */
+        c->st.event.payload = c->dr_hits;
+        c->dr_hits = 0;
+    }
     c->step_tf = false; /* INT n is not followed by its own single-step trap */
     vm__x86_deliver(c);
 }

@@ -153,14 +153,14 @@ static bool reg_read(struct vcpu *c, uint32_t off, uint32_t *v)
         return true;
     }
     switch (off) {
-    case 0x020: *v = x2 ? a->id : a->id << 24; break;
+    case 0x020: *v = x2 ? x86_apic_id(c) : a->id << 24; break;
     case 0x030: *v = VERSION; break;
     case 0x080: *v = a->tpr; break;
     case 0x090:
     case 0x0c0: *v = 0; break; /* APR, RRD */
     case 0x0a0: *v = ppr(a); break;
     case 0x0b0: *v = 0; break; /* EOI is write only */
-    case 0x0d0: *v = x2 ? x86_x2apic_ldr(a->id) : a->ldr; break;
+    case 0x0d0: *v = x2 ? x86_x2apic_ldr(x86_apic_id(c)) : a->ldr; break;
     case 0x0e0: *v = a->dfr; break;
     case 0x0f0: *v = a->svr; break;
     case 0x280: *v = a->esr; break;
@@ -225,7 +225,7 @@ static bool reg_write(struct vcpu *c, uint32_t off, uint32_t v)
     case 0x310: a->icr = (a->icr & 0xffffffff) | (uint64_t)(v & 0xff000000) << 32; break;
     case 0x380: vm__x86_lapic_start(c, v); break;
     case 0x3e0: vm__x86_lapic_divide(c, v & 0xb); break;
-    case 0x020: /* read only in the models shown */
+    case 0x020: store32(&a->id, v >> 24); break;
     case 0x030: break;
     default: return false;
     }
@@ -336,10 +336,10 @@ bool vm__x86_lapic_set_base(struct vcpu *c, uint64_t v)
     __atomic_store_n(&c->st.msr.apic_base, v, __ATOMIC_RELAXED);
     if (from != 0 && to == 0) {
         vm__x86_lapic_reset(c, true);
-        c->st.msr.apic_base = v;
+        store32(&c->st.lapic.id, c->cpu.index);
     }
     if (to == mode)
-        store32(&c->st.lapic.ldr, x86_x2apic_ldr(c->st.lapic.id));
+        store32(&c->st.lapic.ldr, x86_x2apic_ldr(c->cpu.index));
     if ((v ^ old) >> VM_PAGE_SHIFT || to != from)
         c->cpus->engine->flush(c, VM_FLUSH_TLB, 0); /* what lies at the page has changed */
     x86_recheck(c);
@@ -358,9 +358,9 @@ void vm__x86_lapic_reset(struct vcpu *c, bool init)
         store32(&a->tmr[w], 0);
         a->isr[w] = 0;
     }
-    a->id = init ? id : c->cpu.index;
+    store32(&a->id, init ? id : c->cpu.index);
     store32(&a->tpr, 0);
-    store32(&a->ldr, init && x86_apic_mode(c) == 2 ? x86_x2apic_ldr(id) : 0);
+    store32(&a->ldr, init && x86_apic_mode(c) == 2 ? x86_x2apic_ldr(c->cpu.index) : 0);
     store32(&a->dfr, 0xffffffff);
     store32(&a->svr, 0xff);
     a->esr = a->esr_pending = 0;

@@ -55,10 +55,10 @@ static bool matches(const struct vcpu *c, const struct message *m)
     if (mode == 0 && !(m->mode >= DELIVER_INIT))
         return false;
     if (!m->logical)
-        return (m->wide ? a->id : a->id & 0xff) == m->dest;
+        return (m->wide ? x86_apic_id(c) : x86_apic_id(c) & 0xff) == m->dest;
     uint32_t ldr = load32(&a->ldr);
     if (mode == 2) {
-        ldr = x86_x2apic_ldr(a->id);
+        ldr = x86_x2apic_ldr(c->cpu.index);
         uint32_t dest = m->wide ? m->dest : m->dest & 0xff; /* from an IOAPIC: cluster 0 */
         return ldr >> 16 == dest >> 16 && (ldr & dest & 0xffff);
     }
@@ -68,13 +68,19 @@ static bool matches(const struct vcpu *c, const struct message *m)
     return ldr >> 4 == m->dest >> 4 && (ldr & m->dest & 15); /* cluster */
 }
 
+static void nmi(struct vcpu *c)
+{
+    atomic_fetch_add(&c->nmis, 1);
+    vm__cpu_kick(&c->cpu, VM_CPU_REQ_NMI);
+}
+
 static bool deliver(struct vcpu *c, const struct message *m)
 {
     switch (m->mode) {
     case DELIVER_FIXED:
     case DELIVER_LOWEST: return vm__x86_lapic_post(c, m->vector, m->level);
     case DELIVER_SMI: vm__cpu_kick(&c->cpu, VM_CPU_REQ_SMI); return true;
-    case DELIVER_NMI: vm__cpu_kick(&c->cpu, VM_CPU_REQ_NMI); return true;
+    case DELIVER_NMI: nmi(c); return true;
     case DELIVER_INIT: vm__cpu_kick(&c->cpu, VM_CPU_REQ_INIT); return true;
     case DELIVER_SIPI:
         __atomic_store_n(&c->st.lapic.sipi_vector, m->vector, __ATOMIC_RELEASE);
@@ -196,7 +202,7 @@ void vm__x86_hub_intr(void *cpus, int level)
         } else if ((lvt & LVT_MODE) == LVT_MODE_EXTINT) {
             vm__cpu_kick(&c->cpu, VM_CPU_REQ_INTR);
         } else if ((lvt & LVT_MODE) == LVT_MODE_NMI) {
-            vm__cpu_kick(&c->cpu, VM_CPU_REQ_NMI);
+            nmi(c);
         } else if ((lvt & LVT_MODE) == 0) {
             (void)vm__x86_lapic_post(c, (uint8_t)lvt, lvt & LVT_LEVEL);
         }
@@ -214,7 +220,7 @@ void vm__x86_hub_nmi(void *cpus)
 
         if (x86_apic_mode(c) == 0 ||
             (lvt & (LVT_MASKED | LVT_MODE)) == LVT_MODE_NMI)
-            vm__cpu_kick(&c->cpu, VM_CPU_REQ_NMI);
+            nmi(c);
         else if ((lvt & (LVT_MASKED | LVT_MODE)) == 0)
             (void)vm__x86_lapic_post(c, (uint8_t)lvt, false);
     }

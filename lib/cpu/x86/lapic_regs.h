@@ -37,6 +37,13 @@ static inline unsigned x86_apic_mode(const struct vcpu *c)
     return !(b & X86_APIC_BASE_EN) ? 0 : b & X86_APIC_BASE_X2 ? 2 : 1;
 }
 
+/** In x2APIC mode the id is fixed; in xAPIC mode it can be written. */
+static inline uint32_t x86_apic_id(const struct vcpu *c)
+{
+    return x86_apic_mode(c) == 2 ? c->cpu.index
+                                 : __atomic_load_n(&c->st.lapic.id, __ATOMIC_RELAXED);
+}
+
 /** Logical id in x2APIC mode [SDM-3A §11.12.10.2]. */
 static inline uint32_t x86_x2apic_ldr(uint32_t id)
 {

@@ -84,8 +84,10 @@ static void on_timer(void *opaque)
         (void)__atomic_compare_exchange_n(&a->tsc_deadline, &tsc, 0, false, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED);
     expire(c);
-    if (next != 0)
+    if (next != 0) {
+        __atomic_store_n(&a->timer_start_ns, d, __ATOMIC_RELAXED);
         follow(c);
+    }
 }
 
 void vm__x86_lapic_timer_init(struct vcpu *c)
@@ -99,13 +101,18 @@ uint32_t vm__x86_lapic_current(struct vcpu *c)
 {
     const struct x86_lapic *a = &c->st.lapic;
     uint32_t mode = a->lvt[LVT_TIMER] & LVT_TIMER_MODE;
+    uint64_t d = atomic_load(&c->apic_deadline), now = vm__clock_ns(c->cpus->m), left;
 
-    if (a->timer_initial == 0 || mode == LVT_TIMER_DEADLINE)
+    if (a->timer_initial == 0 || mode == LVT_TIMER_DEADLINE || d == 0)
         return 0;
-    uint64_t ticks = (vm__clock_ns(c->cpus->m) - a->timer_start_ns) >> divide_shift(a->timer_divide);
-    if (mode == LVT_TIMER_PERIODIC)
-        return a->timer_initial - (uint32_t)(ticks % a->timer_initial);
-    return ticks >= a->timer_initial ? 0 : a->timer_initial - (uint32_t)ticks;
+    if (now < d) {
+        left = d - now;
+    } else { /* the timer's thread is late */
+        uint64_t period = period_ns(a);
+        left = mode == LVT_TIMER_PERIODIC ? period - (now - d) % period : 0;
+    }
+    left >>= divide_shift(a->timer_divide);
+    return left < a->timer_initial ? (uint32_t)left : a->timer_initial;
 }
 
 void vm__x86_lapic_start(struct vcpu *c, uint32_t initial)
@@ -115,8 +122,9 @@ void vm__x86_lapic_start(struct vcpu *c, uint32_t initial)
     if ((a->lvt[LVT_TIMER] & LVT_TIMER_MODE) == LVT_TIMER_DEADLINE)
         return;
     __atomic_store_n(&a->timer_initial, initial, __ATOMIC_RELAXED);
-    a->timer_start_ns = vm__clock_ns(c->cpus->m);
-    set_deadline(c, initial == 0 ? 0 : a->timer_start_ns + period_ns(a));
+    uint64_t now = vm__clock_ns(c->cpus->m);
+    __atomic_store_n(&a->timer_start_ns, now, __ATOMIC_RELAXED);
+    set_deadline(c, initial == 0 ? 0 : now + period_ns(a));
 }
 
 void vm__x86_lapic_divide(struct vcpu *c, uint32_t divide)

@@ -171,8 +171,8 @@ static bool mtrr(struct vcpu *c, uint32_t msr, uint64_t *v, bool write)
     return true;
 }
 
-/* Machine-check banks: CTL is storage, STATUS takes 0 only, ADDR and MISC too [SDM-3B §16.3.2].
- * CTL takes any value: on AMD each bit is an error source, and Linux clears one of bank 4. */
+/* Machine-check banks: CTL takes 0 or all ones [SDM-3B §16.3.2], bar bits 0 and 10, which Linux
+ * clears as a workaround on AMD family 15; STATUS takes 0 only. */
 static bool mc_bank(struct vcpu *c, uint32_t msr, uint64_t *v, bool write)
 {
     uint32_t n = msr - 0x400;
@@ -183,8 +183,12 @@ static bool mc_bank(struct vcpu *c, uint32_t msr, uint64_t *v, bool write)
         *v = c->st.msr.mc[n];
         return true;
     }
-    if ((n & 3) != 0 && *v != 0)
+    if ((n & 3) == 0) {
+        if (*v != 0 && (*v | 0x401) != ALL)
+            return false;
+    } else if ((n & 3) == 1 && *v != 0) {
         return false;
+    }
     c->st.msr.mc[n] = *v;
     return true;
 }

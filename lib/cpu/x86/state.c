@@ -85,8 +85,6 @@ static const char *bad_state(const struct vcpu *c)
         return "a RIP that is not canonical";
     if (st->activity > X86_STOPPED || st->event.kind > X86_EVENT_NMI)
         return "an activity or event that does not exist";
-    if (st->lapic.id != c->cpu.index)
-        return "the APIC id of another processor";
     return NULL;
 }
 
@@ -104,6 +102,7 @@ static void force(struct x86_state *st)
     st->smm = st->smm != 0;
     for (unsigned k = 0; k < X86_SEG_COUNT; k++)
         st->seg[k].attr &= 0xf0ff;
+    st->lapic.id &= 0xff;
     st->lapic.tpr &= 0xff;
     st->lapic.timer_divide &= 0xb;
     st->lapic.sipi_vector &= 0xff;
