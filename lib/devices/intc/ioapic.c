@@ -172,7 +172,7 @@ static void write_reg(struct vm_dev *dev, uint32_t v)
     unsigned r = s->select;
 
     if (r == REG_ID)
-        s->id = v >> 24 & (s->version >= VERSION_EOI ? 0xff : 0x0f);
+        s->id = v >> 24 & 0x0f;
     else if (r >= REG_REDTBL && r < REG_REDTBL + 2 * PINS)
         write_entry(dev, (r - REG_REDTBL) / 2, r & 1 ? 32 : 0, v);
 }
