@@ -77,6 +77,10 @@ Test(pci, narrow_cycles)
     select_reg(8, 0);
     cr_assert_eq(fake_in16(&f, 0xcfe), 0x7000);
     cr_assert_eq(fake_in8(&f, 0xcff), 0x70);
+    fake_out32(&f, 0xcf8, 0x80000802);
+    cr_assert_eq(fake_in16(&f, 0xcfc), 0x7000, "the byte in the address");
+    cr_assert_eq(fake_in16(&f, 0xcfe), 0x7000, "or in both");
+    select_reg(8, 0);
     fake_out8(&f, 0xcf8, 0xff);
     cr_assert_eq(fake_in32(&f, 0xcf8), 0x80000800, "only dwords reach the address register");
     select_reg(DEV_TEST, 0x3c);

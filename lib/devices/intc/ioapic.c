@@ -47,7 +47,7 @@ enum { MODE_LOWEST = 1, MODE_EXTINT = 7 };
 struct ioapic {
     uint8_t version; /**< property */
     uint8_t select;  /**< IOREGSEL */
-    uint8_t id;      /**< 4 bits, as later chipsets 8 */
+    uint8_t id;      /**< 4 bits */
     uint32_t line;   /**< level of each pin */
     uint32_t waits;  /**< edges that no processor accepted yet */
     uint64_t entry[PINS];

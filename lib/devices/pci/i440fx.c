@@ -28,7 +28,7 @@ enum {
     SMRAM_BASE_A = 0x02, /* C_BASE_SEG: the only legal value */
 
     CONFADD_ENABLE = 1u << 31,
-    CONFADD_WRITABLE = 0x80fffffc,
+    CONFADD_WRITABLE = 0x80ffffff,
 
     SEGMENTS = 13, /* C0000…EFFFF in twelve of 16 KiB, F0000…FFFFF in one */
     SEG_FIRST = 0xc0000,
@@ -182,11 +182,16 @@ static void address_write(struct vm_dev *dev, uint64_t off, unsigned size, uint6
         s->address = (uint32_t)v & CONFADD_WRITABLE;
 }
 
-/** The function and register CONFADD selects; false: another bus, or disabled. */
-static bool select(const struct i440fx *s, unsigned *devfn, uint32_t *reg)
+/**
+ * The function and register that CONFADD and the port select; false: another bus, or disabled.
+ * The two low bits of CONFADD are reserved, but some programs put the byte there and use the first
+ * data port; others use both ways at once: the bits are ORed.
+ */
+static bool select(const struct i440fx *s, uint64_t off, unsigned size, unsigned *devfn,
+                   uint32_t *reg)
 {
     *devfn = s->address >> 8 & 0xff;
-    *reg = s->address & 0xfc;
+    *reg = (s->address & 0xfc) | ((s->address | (uint32_t)off) & 3 & ~(size - 1));
     return (s->address & CONFADD_ENABLE) && (s->address >> 16 & 0xff) == 0;
 }
 
@@ -195,9 +200,9 @@ static uint64_t data_read(struct vm_dev *dev, uint64_t off, unsigned size)
     struct i440fx *s = vm_dev_state(dev);
     unsigned devfn;
     uint32_t reg;
-    if (!select(s, &devfn, &reg))
+    if (!select(s, off, size, &devfn, &reg))
         return vm_mask(8 * size);
-    return vm__pci_bus_read(&s->bus, devfn, reg + (uint32_t)off, size);
+    return vm__pci_bus_read(&s->bus, devfn, reg, size);
 }
 
 static void data_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t v)
@@ -205,8 +210,8 @@ static void data_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t
     struct i440fx *s = vm_dev_state(dev);
     unsigned devfn;
     uint32_t reg;
-    if (select(s, &devfn, &reg))
-        vm__pci_bus_write(&s->bus, devfn, reg + (uint32_t)off, size, (uint32_t)v);
+    if (select(s, off, size, &devfn, &reg))
+        vm__pci_bus_write(&s->bus, devfn, reg, size, (uint32_t)v);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
