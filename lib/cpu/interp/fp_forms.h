@@ -39,10 +39,17 @@
         x86_v r = op_##name(x86_vlo(c, i->src), x86_vlo(c, i->src2));                              \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
-    X86_H(v##name##128_rrm)                                                                        \
+    X86_H(v##name##128_rrm_g)                                                                      \
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
+        x86_v r = op_##name(x86_vlo(c, i->src), x86_vload(p));                                     \
+        X86_FP_END128(c, i, r);                                                                    \
+    }                                                                                              \
+    X86_H(v##name##128_rrm)                                                                        \
+    {                                                                                              \
+        X86_FP_BEGIN(c, i);                                                                        \
+        VEC_FLAT(v##name##128_rrm_g, 16);                                                          \
         x86_v r = op_##name(x86_vlo(c, i->src), x86_vload(p));                                     \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
@@ -53,10 +60,18 @@
         x86_v hi = op_##name(x86_vhi(c, i->src), x86_vhi(c, i->src2));                             \
         X86_FP_END256(c, i, lo, hi);                                                               \
     }                                                                                              \
-    X86_H(v##name##256_rrm)                                                                        \
+    X86_H(v##name##256_rrm_g)                                                                      \
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
         x86_fp_enter(c);                                                                           \
+        x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p));                                    \
+        x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1));                                \
+        X86_FP_END256(c, i, lo, hi);                                                               \
+    }                                                                                              \
+    X86_H(v##name##256_rrm)                                                                        \
+    {                                                                                              \
+        X86_FP_BEGIN(c, i);                                                                        \
+        VEC_FLAT(v##name##256_rrm_g, 32);                                                          \
         x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p));                                    \
         x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1));                                \
         X86_FP_END256(c, i, lo, hi);                                                               \
@@ -116,15 +131,15 @@
     FP_UN_256(name)
 
 /** Flat memory form of a scalar, like VEC_FLAT16. */
-#define FP_FLAT_(name, bytes, load)                                                                \
+#define FP_FLAT_(general, bytes, load)                                                             \
     uint64_t lin = x86_lin_flat(c, i);                                                             \
     const struct x86_tlbe *e = x86_tlb_at(c, lin);                                                 \
     uint64_t off = lin ^ e->rtag;                                                                  \
     if (x86_unlikely(off > VM_PAGE_SIZE - (bytes)))                                                \
-        return vm__h_##name##_rm_g(c, i);                                                          \
+        return vm__h_##general(c, i);                                                              \
     x86_v b = load(e->host + off)
-#define FP_FLAT_d(name) FP_FLAT_(name, 4, x86_vload_d)
-#define FP_FLAT_q(name) FP_FLAT_(name, 8, x86_vload_q)
+#define FP_FLAT_d(general) FP_FLAT_(general, 4, x86_vload_d)
+#define FP_FLAT_q(general) FP_FLAT_(general, 8, x86_vload_q)
 
 X86_NO_TSAN static inline x86_v x86_vload_d(const uint8_t *p)
 {
@@ -157,7 +172,7 @@ X86_NO_TSAN static inline x86_v x86_vload_q(const uint8_t *p)
     X86_H(name##_rm)                                                                               \
     {                                                                                              \
         X86_FP_BEGIN(c, i);                                                                        \
-        FP_FLAT_##size(name);                                                                      \
+        FP_FLAT_##size(name##_rm_g);                                                               \
         x86_v r = op_##name(x86_vlo(c, i->dst), b);                                                \
         X86_FP_END(c, i, r);                                                                       \
     }                                                                                              \
@@ -167,10 +182,17 @@ X86_NO_TSAN static inline x86_v x86_vload_q(const uint8_t *p)
         x86_v r = op_##name(x86_vlo(c, i->src), x86_vlo(c, i->src2));                              \
         X86_FP_END128(c, i, r);                                                                    \
     }                                                                                              \
-    X86_H(v##name##_rrm)                                                                           \
+    X86_H(v##name##_rrm_g)                                                                         \
     {                                                                                              \
         x86_v b = x86_src_##size(c, i);                                                            \
         x86_fp_enter(c);                                                                           \
+        x86_v r = op_##name(x86_vlo(c, i->src), b);                                                \
+        X86_FP_END128(c, i, r);                                                                    \
+    }                                                                                              \
+    X86_H(v##name##_rrm)                                                                           \
+    {                                                                                              \
+        X86_FP_BEGIN(c, i);                                                                        \
+        FP_FLAT_##size(v##name##_rrm_g);                                                           \
         x86_v r = op_##name(x86_vlo(c, i->src), b);                                                \
         X86_FP_END128(c, i, r);                                                                    \
     }

@@ -129,6 +129,15 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
         x86_vset(c, i->dst, op_##name(x86_vlo(c, i->dst), x86_vload(p)));                          \
         X86_NEXT(c, i);                                                                            \
     }
+/** The same without a rule of alignment, for VEX; @p general is the other form. */
+#define VEC_FLAT(general, size)                                                                    \
+    uint64_t lin = x86_lin_flat(c, i);                                                             \
+    const struct x86_tlbe *e = x86_tlb_at(c, lin);                                                 \
+    uint64_t off = lin ^ e->rtag;                                                                  \
+    if (x86_unlikely(off > VM_PAGE_SIZE - (size)))                                                 \
+        return vm__h_##general(c, i);                                                              \
+    const x86_v *p = (const x86_v *)(const void *)(e->host + off)
+
 /** dst = op(src, src2) */
 #define VEC_BIN_128(name)                                                                          \
     X86_H(v##name##128_rrr)                                                                        \
@@ -136,9 +145,15 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
         x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), x86_vlo(c, i->src2)));                \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
-    X86_H(v##name##128_rrm)                                                                        \
+    X86_H(v##name##128_rrm_g)                                                                      \
     {                                                                                              \
         const x86_v *p = vm__x86_src16(c, i);                                                      \
+        x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), x86_vload(p)));                       \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    X86_H(v##name##128_rrm)                                                                        \
+    {                                                                                              \
+        VEC_FLAT(v##name##128_rrm_g, 16);                                                          \
         x86_vset128(c, i->dst, op_##name(x86_vlo(c, i->src), x86_vload(p)));                       \
         X86_NEXT(c, i);                                                                            \
     }
@@ -150,9 +165,17 @@ static inline x86_v x86_src_d(struct vcpu *c, const struct x86_insn *i)
         x86_vset256(c, i->dst, lo, hi);                                                            \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
-    X86_H(v##name##256_rrm)                                                                        \
+    X86_H(v##name##256_rrm_g)                                                                      \
     {                                                                                              \
         const x86_v *p = vm__x86_src32(c, i);                                                      \
+        x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p));                                    \
+        x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1));                                \
+        x86_vset256(c, i->dst, lo, hi);                                                            \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    X86_H(v##name##256_rrm)                                                                        \
+    {                                                                                              \
+        VEC_FLAT(v##name##256_rrm_g, 32);                                                          \
         x86_v lo = op_##name(x86_vlo(c, i->src), x86_vload(p));                                    \
         x86_v hi = op_##name(x86_vhi(c, i->src), x86_vload(p + 1));                                \
         x86_vset256(c, i->dst, lo, hi);                                                            \
