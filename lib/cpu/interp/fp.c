@@ -12,7 +12,7 @@
 
 X86_NOINLINE void vm__x86_fp_enter(struct vcpu *c)
 {
-    uint32_t m = c->st.mxcsr;
+    uint32_t m = c->st.mxcsr & X86_MXCSR_VALID; /* a snapshot may hold anything */
 
     if (c->fp_live != X86_FP_HOST)
         return;

@@ -112,6 +112,7 @@ static enum vm_cpu_stop interp_run(struct vcpu *c, uint64_t max_insns, struct vm
     }
     for (;;) {
         if (x86_unlikely(must_poll(c))) {
+            x86_host_leave(c); /* interrupt controllers are asked, which may be the embedder's */
             stop = vm__x86_poll(c, exit);
             if (stop != X86_POLL_RUN)
                 break;

@@ -260,6 +260,15 @@ Test(vec, ldmxcsr_refuses_reserved_bits)
     cr_assert_eq(F.c->st.mxcsr, MASKED);
 }
 
+Test(vec, an_impossible_mxcsr_from_outside_does_no_harm)
+{
+    F.c->st.mxcsr = UINT32_MAX; /* a damaged snapshot */
+    set_floats(0, 1.0f);
+    set_floats(1, 2.0f);
+    cr_assert_eq(RUN("\x0f\x58\xc1"), NO_FAULT);
+    cr_assert_eq(get_float(0), 3.0f);
+}
+
 Test(vec, without_osfxsr_or_with_em_there_is_no_sse)
 {
     F.c->st.cr4 = 0;
