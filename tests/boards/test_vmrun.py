@@ -109,6 +109,22 @@ def test_truncated_kernel(tmp_path):
     refused("-kernel", path, words=["truncated kernel", "4096"])
 
 
+def test_traces(kernel, tmp_path):
+    # lidt of nothing, then #UD: a triple fault that -no-reboot makes the end.
+    code = b"\x0f\x01\x1d\x00\x00\x00\x00" + out8(0x3F8, 0x41) + b"\x0f\x0b"
+    log = tmp_path / "trace"
+    args = ["-kernel", kernel(code), "-serial", "null", "-no-reboot", "-D", log, "-d"]
+    assert run(*args, "in_asm").returncode == 0
+    lines = log.read_text().splitlines()
+    assert any("lidt" in line and "0f 01 1d" in line for line in lines), lines
+    assert any(line.startswith("0x00100027:") and "mov dx" in line for line in lines), lines
+    run(*args, "int,exec,io")
+    text = log.read_text()
+    assert "cpu0: exec 0x100020 cpl 0" in text
+    assert "cpu0: exception 0x06 error 0x0" in text and "at 0x10:0x10002e" in text
+    assert "com1: write" in text and "0x41" in text
+
+
 def test_help_and_version():
     assert "-kernel FILE" in run("--help").stdout
     assert run("-version").stdout.startswith("vmrun (libvm ")

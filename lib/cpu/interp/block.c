@@ -16,6 +16,7 @@
 #include "core/machine.h"
 #include "cpu/interp/fuse.h"
 #include "cpu/interp/interp.h"
+#include "cpu/trace.h"
 #include "cpu/x86/tlb.h"
 #include "host/mem.h"
 
@@ -290,6 +291,23 @@ static struct x86_block *allocate(struct vcpu *c, uint32_t n)
     return p;
 }
 
+/* Into the log: the bytes that were just decoded, which may end on a second page. */
+static void trace_decoded(struct vcpu *c, const struct builder *b)
+{
+    for (uint32_t k = 0; k < b->n; k++) {
+        const struct x86_insn *i = &b->insn[k];
+        uint8_t bytes[MAX_LEN] = { 0 };
+        struct x86_xtlbe at;
+        for (unsigned j = 0; j < i->len && j < MAX_LEN; j++) {
+            uint64_t lin = b->lin + i->off + j;
+            if (!vm__x86_fetch_page(c, x86_is64(c) ? lin : (uint32_t)lin, &at))
+                break;
+            bytes[j] = at.host[lin & (VM_PAGE_SIZE - 1)];
+        }
+        vm__x86_trace_insn(c, b->rip + i->off, bytes, i->len < MAX_LEN ? i->len : MAX_LEN);
+    }
+}
+
 static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struct x86_xtlbe *at)
 {
     struct builder b = {
@@ -307,6 +325,8 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
     version = atomic_load_explicit(&at->page->code_version, memory_order_seq_cst);
     while (add_insn(&b))
         ;
+    if (x86_tracing(c, VM_LOG_ASM))
+        trace_decoded(c, &b);
     struct x86_block *blk = allocate(c, b.n);
     *blk = (struct x86_block){
         .rip = rip,
@@ -412,6 +432,10 @@ struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip)
     }
     b->global = (uint8_t)at.global;
     b->gen = c->code_gen[b->global];
+    if (x86_tracing(c, VM_LOG_EXEC)) { /* and every block is found here, none by a link */
+        vm__x86_trace_block(c, rip, b->n);
+        return b;
+    }
     if (!b->straddles && !(c->mode & X86_MODE_STEP))
         c->cache->jc[x86_jc_hash(rip)] = b;
     return b;
@@ -459,7 +483,7 @@ static const struct x86_insn *find_and_link(struct vcpu *c, unsigned slot, uint6
         return &vm__interp_leave;
     b = vm__interp_find(c, rip);
     if (!b->straddles && b != c->cache->scratch && from != c->cache->scratch &&
-        c->cache->flushes == flushes)
+        c->cache->flushes == flushes && !x86_tracing(c, VM_LOG_EXEC))
         from->link[slot] = b;
     return enter_found(c, b);
 }
