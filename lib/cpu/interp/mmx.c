@@ -398,10 +398,10 @@ X86_H(mmx_cvtpi2ps)
     x86_v b = vec(source(c, i));
     x86_fp_enter(c);
     x86_v r = op_cvtdq2ps(b);
-    x86_fp_settle(c, i);
-    x86_vset(c, i->dst, _mm_unpacklo_epi64(r, _mm_srli_si128(x86_vlo(c, i->dst), 8)));
     if (!(i->flags & X86_I_MEM))
         x87_mmx_state(c);
+    x86_fp_settle(c, i);
+    x86_vset(c, i->dst, _mm_unpacklo_epi64(r, _mm_srli_si128(x86_vlo(c, i->dst), 8)));
     X86_NEXT(c, i);
 }
 
@@ -434,6 +434,7 @@ static inline x86_v xmm_o(struct vcpu *c, const struct x86_insn *i)
         x86_v b = from(c, i);                                                                      \
         x86_fp_enter(c);                                                                           \
         x86_v r = op(b);                                                                           \
+        x87_mmx_state(c); /* also when the conversion faults */                                    \
         x86_fp_settle(c, i);                                                                       \
         set_mm(c, i->dst, low(r));                                                                 \
         X86_NEXT(c, i);                                                                            \
