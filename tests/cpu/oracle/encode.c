@@ -203,16 +203,29 @@ static void immediate(struct enc *e)
     if (e->row->attr & X86_A_F64 && e->m64)
         osz = 8; /* 66 does not shorten near branches */
     switch (e->row->imm) {
-    case X86_IMM_8: len = 1; break;
-    case X86_IMM_16: len = 2; break;
-    case X86_IMM_Z: len = osz == 2 ? 2 : 4; break;
-    case X86_IMM_V: len = osz; break;
-    case X86_IMM_16_8: len = 3; break;
-    case X86_IMM_FAR: len = (osz == 2 ? 2 : 4) + 2; break;
+    case X86_IMM_8:
+        len = 1;
+        break;
+    case X86_IMM_16:
+        len = 2;
+        break;
+    case X86_IMM_Z:
+        len = osz == 2 ? 2 : 4;
+        break;
+    case X86_IMM_V:
+        len = osz;
+        break;
+    case X86_IMM_16_8:
+        len = 3;
+        break;
+    case X86_IMM_FAR:
+        len = (osz == 2 ? 2 : 4) + 2;
+        break;
     case X86_IMM_MOFFS:
         len = e->m64 ? (e->has67 ? 4 : 8) : e->has67 ? 2 : 4;
         break;
-    default: break;
+    default:
+        break;
     }
     e->l->imm_at = (uint8_t)e->n;
     e->l->imm_len = (uint8_t)len;
@@ -227,7 +240,7 @@ bool orc_encode(struct rng *r, const struct x86_row *row, enum orc_mode mode, st
     struct enc e = { .r = r, .row = row, .c = c, .l = l, .m64 = mode == ORC_64 };
     uint8_t opcode = row->opcode;
 
-    *l = (struct orc_layout){ 0 };
+    *l = (struct orc_layout) { 0 };
     if (has_operand_at(row, X86_AT_OPCODE))
         opcode = (uint8_t)(opcode + rng_below(r, 8));
     if (has_operand_at(row, X86_AT_VVVV))

@@ -28,21 +28,33 @@ uint32_t orc_place(struct rng *r, unsigned len)
     unsigned part = len > 1 ? 1 + rng_below(r, len - 1) : 0;
 
     switch (rng_below(r, 64)) {
-    case 0: return ORC_RW - part;                    /* into the read-only page */
-    case 1: return ORC_RW + rng_below(r, 0xf00);     /* in it */
-    case 2: return ORC_RO - part;                    /* from it into the missing one */
-    case 3: return ORC_RO + rng_below(r, 0xf00);     /* in that */
-    case 4: return ORC_RW2 - part;                   /* from missing to writable */
-    case 5: return 0u - part;                        /* before the window */
-    case 6: return ORC_DATA_SIZE - part;             /* past it */
+    case 0:
+        return ORC_RW - part; /* into the read-only page */
+    case 1:
+        return ORC_RW + rng_below(r, 0xf00); /* in it */
+    case 2:
+        return ORC_RO - part; /* from it into the missing one */
+    case 3:
+        return ORC_RO + rng_below(r, 0xf00); /* in that */
+    case 4:
+        return ORC_RW2 - part; /* from missing to writable */
+    case 5:
+        return 0u - part; /* before the window */
+    case 6:
+        return ORC_DATA_SIZE - part; /* past it */
     case 7:
     case 8:
-    case 9: return 0x1000u * (1 + rng_below(r, 3)) - part; /* between writable pages */
+    case 9:
+        return 0x1000u * (1 + rng_below(r, 3)) - part; /* between writable pages */
     case 10:
-    case 11: return ORC_DATA_SIZE - len;
-    case 12: return ORC_RO - len;
-    case 13: return ORC_RW2;
-    default: break;
+    case 11:
+        return ORC_DATA_SIZE - len;
+    case 12:
+        return ORC_RO - len;
+    case 13:
+        return ORC_RW2;
+    default:
+        break;
     }
     uint32_t off = 0x400 + rng_below(r, ORC_RW - 0xc00);
     return rng_once_in(r, 3) ? off : rng_once_in(r, 4) ? off & ~7u : off & ~63u;
@@ -124,7 +136,8 @@ static bool place_operand(struct rng *r, struct orc_case *c, const struct orc_la
     }
     if (d->base == none && d->index == none) {
         bool rip_relative = c->mode == ORC_64 && (d->modrm & 0xc7) == 5;
-        return patch_bytes(c, l->disp_at, l->disp_len, ea - (rip_relative ? c->in.rip + c->len : 0));
+        return patch_bytes(c, l->disp_at, l->disp_len,
+                           ea - (rip_relative ? c->in.rip + c->len : 0));
     }
     if (d->base == none)
         return patch_bytes(c, l->disp_at, l->disp_len, ea - small_index(r, c));

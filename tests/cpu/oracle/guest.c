@@ -20,9 +20,21 @@
 
 /* Guest-physical layout. */
 enum {
-    PML4 = 0x1000, PDPT_USER = 0x2000, PD_USER = 0x3000, PT_DATA = 0x4000, PT_CODE = 0x5000,
-    PDPT_KERNEL = 0x6000, PD_KERNEL = 0x7000, GDT = 0x8000, IDT = 0x9000, TSS = 0xa000,
-    HANDLERS = 0xb000, STACK_TOP = 0xd000, DATA = 0x100000, CODE = 0x110000, RAM = 0x200000,
+    PML4 = 0x1000,
+    PDPT_USER = 0x2000,
+    PD_USER = 0x3000,
+    PT_DATA = 0x4000,
+    PT_CODE = 0x5000,
+    PDPT_KERNEL = 0x6000,
+    PD_KERNEL = 0x7000,
+    GDT = 0x8000,
+    IDT = 0x9000,
+    TSS = 0xa000,
+    HANDLERS = 0xb000,
+    STACK_TOP = 0xd000,
+    DATA = 0x100000,
+    CODE = 0x110000,
+    RAM = 0x200000,
 };
 #define KERNEL UINT64_C(0xffff800000000000)
 
@@ -89,8 +101,8 @@ static void build_descriptors(void)
     for (unsigned v = 0; v < 256; v++) {
         uint64_t at = KERNEL + HANDLERS + v * 16, dpl = v == 3 || v == 4 ? 3 : 0;
         G.ram[HANDLERS + v * 16] = 0xf4; /* HLT */
-        put64(IDT + v * 16, (at & 0xffff) | 0x10 << 16 | (0x8e00 | dpl << 13) << 32 |
-                                (at >> 16 & 0xffff) << 48);
+        put64(IDT + v * 16,
+              (at & 0xffff) | 0x10 << 16 | (0x8e00 | dpl << 13) << 32 | (at >> 16 & 0xffff) << 48);
         put64(IDT + v * 16 + 8, at >> 32);
     }
     put64(TSS + 4, KERNEL + STACK_TOP);
@@ -99,16 +111,17 @@ static void build_descriptors(void)
 
 static void system_state(struct x86_state *s)
 {
-    s->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG;
+    s->cr0 =
+        X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG;
     s->cr3 = PML4;
     s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE |
              X86_CR4_OSXSAVE | X86_CR4_PGE;
     s->xcr0 = 7;
     s->msr.efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
-    s->gdtr = (struct x86_dtr){ .base = KERNEL + GDT, .limit = 0x7f };
-    s->idtr = (struct x86_dtr){ .base = KERNEL + IDT, .limit = 0xfff };
-    s->tr = (struct x86_seg){ .base = KERNEL + TSS, .limit = 0x67, .sel = 0x40, .attr = 0x008b };
-    s->ldtr = (struct x86_seg){ 0 };
+    s->gdtr = (struct x86_dtr) { .base = KERNEL + GDT, .limit = 0x7f };
+    s->idtr = (struct x86_dtr) { .base = KERNEL + IDT, .limit = 0xfff };
+    s->tr = (struct x86_seg) { .base = KERNEL + TSS, .limit = 0x67, .sel = 0x40, .attr = 0x008b };
+    s->ldtr = (struct x86_seg) { 0 };
 }
 
 /* Only what a processor needs: no board, no devices. */
@@ -117,7 +130,9 @@ static struct vm_machine *bare_machine(const char *cpu)
     static const struct vm_cpu_class *const cpus[] = { &vm__x86_cpu_class, NULL };
     static const struct vm_dev_class *const devices[] = { NULL };
     static const struct vm_board_class *const boards[] = { NULL };
-    static const struct vm_registry registry = { .devices = devices, .boards = boards, .cpus = cpus };
+    static const struct vm_registry registry = { .devices = devices,
+                                                 .boards = boards,
+                                                 .cpus = cpus };
     struct vm_ctx *ctx = vm__ctx_new(&registry, NULL);
     struct vm_config *cfg = ctx ? vm__config_new(ctx, NULL, &vm__x86_cpu_class) : NULL;
     struct vm_machine *m = NULL;
@@ -133,7 +148,7 @@ uint8_t *orc_guest_init(const char *engine)
 {
     if (strcmp(engine, vm__interp_engine.name) != 0)
         return NULL;
-    G.m = bare_machine("max");
+    G.m = bare_machine("host"); /* vendors differ in a few rows */
     if (!G.m)
         return NULL;
     vm__lock(G.m);
@@ -164,10 +179,14 @@ const uint64_t *orc_guest_features(void)
 static struct x86_seg segment(uint16_t sel, uint64_t base)
 {
     switch (sel) {
-    case ORC_CS64: return (struct x86_seg){ 0, 0xffffffff, sel, 0xa0fb };
-    case ORC_CS32: return (struct x86_seg){ 0, 0xffffffff, sel, 0xc0fb };
-    case ORC_DS: return (struct x86_seg){ 0, 0xffffffff, sel, 0xc0f3 };
-    default: return (struct x86_seg){ base, 0, sel, 0 }; /* null */
+    case ORC_CS64:
+        return (struct x86_seg) { 0, 0xffffffff, sel, 0xa0fb };
+    case ORC_CS32:
+        return (struct x86_seg) { 0, 0xffffffff, sel, 0xc0fb };
+    case ORC_DS:
+        return (struct x86_seg) { 0, 0xffffffff, sel, 0xc0f3 };
+    default:
+        return (struct x86_seg) { base, 0, sel, 0 }; /* null */
     }
 }
 
@@ -180,9 +199,7 @@ static void load_state(const struct orc_state *in)
     s->rip = in->rip;
     s->rflags = in->rflags;
     for (unsigned k = 0; k < 6; k++)
-        s->seg[k] = segment(in->sel[k], k == X86_FS   ? in->fs_base
-                                        : k == X86_GS ? in->gs_base
-                                                      : 0);
+        s->seg[k] = segment(in->sel[k], k == X86_FS ? in->fs_base : k == X86_GS ? in->gs_base : 0);
     memset(s->vec, 0, sizeof s->vec);
     for (unsigned k = 0; k < 16; k++)
         memcpy(s->vec[k], in->vec[k], 32);
@@ -279,7 +296,8 @@ void orc_guest_run(const struct orc_case *c, struct orc_result *out)
     if (stop == VM_CPU_HALTED)
         undo_delivery(out);
     else
-        out->vector = stop == VM_CPU_BUDGET ? ORC_HANG : stop == VM_CPU_SHUTDOWN ? ORC_SHUTDOWN
-                                                                                   : ORC_STUCK;
+        out->vector = stop == VM_CPU_BUDGET     ? ORC_HANG
+                      : stop == VM_CPU_SHUTDOWN ? ORC_SHUTDOWN
+                                                : ORC_STUCK;
     write_code(c, int3s);
 }

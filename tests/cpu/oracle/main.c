@@ -3,8 +3,8 @@
  * @file main.c
  * The native oracle: every row that can run in a user program, on the host and on an engine.
  *
- * The work is done in a forked child, so that an engine that crashes is a difference like any other:
- * the parent reports it and a new child goes on behind it.
+ * The work is done in a forked child, so that an engine that crashes is a difference like any
+ * other: the parent reports it and a new child goes on behind it.
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +87,13 @@ static void prepare_memory(uint8_t *mem, const struct orc_case *c)
         memcpy(mem + c->patch[k].off, c->patch[k].bytes, c->patch[k].len);
 }
 
+/* An instance that never ends, on either side, is interrupted within two seconds. */
+static void start_watch(void)
+{
+    const struct itimerval t = { { 2, 0 }, { 2, 0 } };
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
 static void run_one(struct tally *t, uint16_t row, enum orc_mode mode, uint64_t number)
 {
     struct orc_case *c = &S->current;
@@ -96,7 +104,7 @@ static void run_one(struct tally *t, uint16_t row, enum orc_mode mode, uint64_t 
         return;
     }
     if (number % 64 == 0)
-        alarm(10);
+        start_watch();
     memset(&native, 0, sizeof native);
     memset(&guest, 0, sizeof guest);
     prepare_memory(native_mem, c);
@@ -133,7 +141,8 @@ static int child(void)
     }
     guest_mem = opt.native_only ? NULL : orc_guest_init(opt.engine);
     if (!guest_mem && !opt.native_only) {
-        fprintf(stderr, "oracle: cannot set up engine %s: %s\n", opt.engine, vm_last_error()->message);
+        fprintf(stderr, "oracle: cannot set up engine %s: %s\n", opt.engine,
+                vm_last_error()->message);
         return 2;
     }
     rng_seed(&r, opt.seed);
@@ -237,11 +246,13 @@ static bool summary(double seconds)
         }
         tested += any;
     }
-    printf("oracle: seed %" PRIu64 ", %u rows, %u tested, skipped %u in 64-bit and %u in 32-bit mode "
+    printf("oracle: seed %" PRIu64
+           ", %u rows, %u tested, skipped %u in 64-bit and %u in 32-bit mode "
            "(%u for want of a host feature; --list says why)\n",
            opt.seed, rows, tested, skipped[ORC_64], skipped[ORC_32], host);
     printf("oracle: %" PRIu64 " instances in %.1f s, %" PRIu64 " ended in another exception; "
-           "%" PRIu64 " differ, in %u rows and modes\n", run, seconds, faulted, differ, bad);
+           "%" PRIu64 " differ, in %u rows and modes\n",
+           run, seconds, faulted, differ, bad);
     return bad == 0 && unencoded == 0 && run > 0;
 }
 
@@ -254,19 +265,27 @@ static const char usage[] =
 static int parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "count", 1, NULL, 'c' },  { "seed", 1, NULL, 's' },    { "row", 1, NULL, 'r' },
-        { "mode", 1, NULL, 'm' },   { "long", 0, NULL, 'l' },    { "engine", 1, NULL, 'e' },
-        { "number", 1, NULL, 'n' }, { "reports", 1, NULL, 'p' }, { "unmasked", 0, NULL, 'u' },
-        { "ac", 0, NULL, 'a' },     { "quiet", 0, NULL, 'q' },   { "native", 0, NULL, 'N' },
-        { "list", 0, NULL, 'L' },   { 0 },
+        { "count", 1, NULL, 'c' },    { "seed", 1, NULL, 's' },
+        { "row", 1, NULL, 'r' },      { "mode", 1, NULL, 'm' },
+        { "long", 0, NULL, 'l' },     { "engine", 1, NULL, 'e' },
+        { "number", 1, NULL, 'n' },   { "reports", 1, NULL, 'p' },
+        { "unmasked", 0, NULL, 'u' }, { "ac", 0, NULL, 'a' },
+        { "quiet", 0, NULL, 'q' },    { "native", 0, NULL, 'N' },
+        { "list", 0, NULL, 'L' },     { 0 },
     };
     int o;
 
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (o) {
-        case 'c': opt.count = strtoull(optarg, NULL, 0); break;
-        case 's': opt.seed = strtoull(optarg, NULL, 0); break;
-        case 'r': opt.row = optarg; break;
+        case 'c':
+            opt.count = strtoull(optarg, NULL, 0);
+            break;
+        case 's':
+            opt.seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'r':
+            opt.row = optarg;
+            break;
         case 'm':
             opt.modes[ORC_64] = strcmp(optarg, "64") == 0;
             opt.modes[ORC_32] = strcmp(optarg, "32") == 0;
@@ -275,19 +294,34 @@ static int parse(int argc, char **argv)
             opt.count = 20000;
             opt.gen.unmasked = opt.gen.ac = true;
             break;
-        case 'e': opt.engine = optarg; break;
+        case 'e':
+            opt.engine = optarg;
+            break;
         case 'n':
             opt.number = strtoull(optarg, NULL, 0);
             opt.count = 1;
             opt.one = true;
             break;
-        case 'p': opt.reports = (unsigned)strtoul(optarg, NULL, 0); break;
-        case 'u': opt.gen.unmasked = true; break;
-        case 'a': opt.gen.ac = true; break;
-        case 'q': opt.quiet = true; break;
-        case 'N': opt.native_only = true; break;
-        case 'L': opt.list = true; break;
-        default: return -1;
+        case 'p':
+            opt.reports = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'u':
+            opt.gen.unmasked = true;
+            break;
+        case 'a':
+            opt.gen.ac = true;
+            break;
+        case 'q':
+            opt.quiet = true;
+            break;
+        case 'N':
+            opt.native_only = true;
+            break;
+        case 'L':
+            opt.list = true;
+            break;
+        default:
+            return -1;
         }
     return optind == argc ? 0 : -1;
 }

@@ -22,8 +22,19 @@
 #include "oracle.h"
 
 enum {
-    XS_FCW = 0, XS_FSW = 2, XS_FTW = 4, XS_FOP = 6, XS_FIP = 8, XS_FDP = 16, XS_MXCSR = 24,
-    XS_ST = 32, XS_XMM = 160, XS_SW = 464, XS_HEADER = 512, XS_YMM = 576, XS_END = 832,
+    XS_FCW = 0,
+    XS_FSW = 2,
+    XS_FTW = 4,
+    XS_FOP = 6,
+    XS_FIP = 8,
+    XS_FDP = 16,
+    XS_MXCSR = 24,
+    XS_ST = 32,
+    XS_XMM = 160,
+    XS_SW = 464,
+    XS_HEADER = 512,
+    XS_YMM = 576,
+    XS_END = 832,
 };
 
 enum phase { IDLE, ENTER, RUNNING };
@@ -44,7 +55,8 @@ static const int reg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG
                                 REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                 REG_R12, REG_R13, REG_R14, REG_R15 };
 
-/* What the kernel takes from a frame; the rest (IF, NT, IOPL) is its own. */
+/* What the kernel takes from a frame; the rest (IF, NT, IOPL) is its own. ID stays as it is here.
+ */
 static const uint64_t settable = X86_ARITH | X86_DF | X86_AC;
 
 #define BARE __attribute__((no_sanitize("address", "undefined"), optimize("no-stack-protector")))
@@ -133,6 +145,15 @@ BARE static void read_selectors(uint16_t *sel)
     __asm__ volatile("mov %%fs, %0; mov %%gs, %1" : "=r"(sel[X86_FS]), "=r"(sel[X86_GS]));
 }
 
+BARE static void set_id(uint64_t flags)
+{
+    uint64_t f;
+
+    __asm__ volatile("pushfq; popq %0" : "=r"(f));
+    f = (f & ~(uint64_t)X86_ID) | (flags & X86_ID);
+    __asm__ volatile("pushq %0; popfq" ::"r"(f) : "cc", "memory");
+}
+
 BARE static void enter(ucontext_t *uc)
 {
     const struct orc_state *s = &N.c->in;
@@ -148,6 +169,7 @@ BARE static void enter(ucontext_t *uc)
     g[REG_CSGSFS] = (greg_t)((uint64_t)s->sel[X86_CS] | (uint64_t)s->sel[X86_SS] << 48);
     fp_to_frame(s, x);
     N.phase = RUNNING;
+    set_id(s->rflags);
     load_selectors(s->sel);
     if (N.fsgs) {
         /* Loading a selector has cleared or set the base. */
@@ -276,7 +298,8 @@ uint8_t *orc_native_init(void)
     if (!N.altstack)
         return NULL;
     stack_t ss = { .ss_sp = N.altstack, .ss_size = stack_size };
-    if (sigaltstack(&ss, NULL) != 0 || syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &N.host_fs))
+    if (sigaltstack(&ss, NULL) != 0 ||
+        syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &N.host_fs))
         return NULL;
     struct sigaction sa = { .sa_sigaction = handler,
                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };

@@ -160,8 +160,8 @@ uint32_t orc_compare(const struct orc_case *c, const struct orc_result *native,
                      const struct orc_result *guest, const uint8_t *native_mem,
                      const uint8_t *guest_mem);
 void orc_report(const struct orc_case *c, const struct orc_result *native,
-                const struct orc_result *guest, const uint8_t *native_mem,
-                const uint8_t *guest_mem, uint32_t diff);
+                const struct orc_result *guest, const uint8_t *native_mem, const uint8_t *guest_mem,
+                uint32_t diff);
 void orc_print_case(const struct orc_case *c);
 /** Names of the bits, "rip flags mem…". */
 const char *orc_diff_names(uint32_t diff, char *buf, unsigned size);

@@ -32,24 +32,42 @@ static unsigned operand_bytes(const struct x86_operand *op, const struct x86_ins
     unsigned v = 1u << d->osz, x = d->flags & X86_I_L ? 32 : 16;
 
     switch (op->size) {
-    case X86_SZ_B: return 1;
-    case X86_SZ_W: return 2;
-    case X86_SZ_D: return 4;
-    case X86_SZ_Q: return 8;
-    case X86_SZ_V: return v;
-    case X86_SZ_Z: return v == 8 ? 4 : v;
-    case X86_SZ_Y: return (d->flags & X86_I_W) && mode == ORC_64 ? 8 : 4;
-    case X86_SZ_O: return 16;
-    case X86_SZ_X: return x;
-    case X86_SZ_QQ: return 32;
-    case X86_SZ_T: return 10;
-    case X86_SZ_P: return v + 2;
-    case X86_SZ_S: return mode == ORC_64 ? 10 : 6;
-    case X86_SZ_H: return x / 2;
-    case X86_SZ_F: return x / 4;
-    case X86_SZ_E: return x / 8;
-    case X86_SZ_A: return v * 2;
-    default: return 0;
+    case X86_SZ_B:
+        return 1;
+    case X86_SZ_W:
+        return 2;
+    case X86_SZ_D:
+        return 4;
+    case X86_SZ_Q:
+        return 8;
+    case X86_SZ_V:
+        return v;
+    case X86_SZ_Z:
+        return v == 8 ? 4 : v;
+    case X86_SZ_Y:
+        return (d->flags & X86_I_W) && mode == ORC_64 ? 8 : 4;
+    case X86_SZ_O:
+        return 16;
+    case X86_SZ_X:
+        return x;
+    case X86_SZ_QQ:
+        return 32;
+    case X86_SZ_T:
+        return 10;
+    case X86_SZ_P:
+        return v + 2;
+    case X86_SZ_S:
+        return mode == ORC_64 ? 10 : 6;
+    case X86_SZ_H:
+        return x / 2;
+    case X86_SZ_F:
+        return x / 4;
+    case X86_SZ_E:
+        return x / 8;
+    case X86_SZ_A:
+        return v * 2;
+    default:
+        return 0;
     }
 }
 
@@ -181,7 +199,7 @@ static void string_operands(struct rng *r, const struct x86_row *row, struct orc
 /* MASKMOVQ, MASKMOVDQU: the table does not show the operand at seg:rDI. */
 static void masked_store(struct rng *r, struct orc_case *c)
 {
-    uint64_t base = c->mode != ORC_64           ? 0
+    uint64_t base = c->mode != ORC_64      ? 0
                     : c->dec.seg == X86_FS ? c->in.fs_base
                     : c->dec.seg == X86_GS ? c->in.gs_base
                                            : 0;
@@ -193,7 +211,8 @@ static void divide(struct rng *r, struct orc_case *c)
     uint64_t *ax = &c->in.gpr[X86_RAX], *dx = &c->in.gpr[X86_RDX];
 
     switch (rng_below(r, 4)) {
-    case 0: break;
+    case 0:
+        break;
     case 1: /* zero-extended */
         *dx = 0;
         *ax &= c->dec.osz == 0 ? ~UINT64_C(0xff00) : ~UINT64_C(0);
@@ -214,8 +233,8 @@ static void divide(struct rng *r, struct orc_case *c)
 
 static uint16_t selector(struct rng *r)
 {
-    static const uint16_t likely[] = { 0,    1,    2,    3,    0x2b, 0x28, 0x29, 0x2a, 0x23, 0x33,
-                                       0x30, 0x20, 0x10, 0x18, 0x08, 0x1b, 0x13, 0x38, 0x43, 0x53,
+    static const uint16_t likely[] = { 0,    1,    2,    3,    0x2b, 0x28,   0x29, 0x2a, 0x23, 0x33,
+                                       0x30, 0x20, 0x10, 0x18, 0x08, 0x1b,   0x13, 0x38, 0x43, 0x53,
                                        0x63, 0x6b, 0x73, 0x83, 0x8b, 0xfff8, 0x07, 0x0f };
     return rng_once_in(r, 16) ? (uint16_t)rng_64(r)
                               : likely[rng_below(r, sizeof likely / sizeof *likely)];
@@ -232,6 +251,45 @@ static uint64_t landing(struct rng *r, const struct orc_case *c)
         t = ORC_CODE + rng_below(r, ORC_CODE_SIZE);
     while (t - c->in.rip < 16);
     return t;
+}
+
+static uint16_t code_selector(struct rng *r, const struct orc_case *c)
+{
+    if (rng_once_in(r, 3))
+        return rng_once_in(r, 2) ? selector(r) : rng_once_in(r, 2) ? ORC_CS32 : ORC_CS64;
+    return c->in.sel[X86_CS];
+}
+
+/* An offset and a selector, each of @p size bytes: what RETF and IRET pop, and with a selector of
+ * two bytes what far branches through memory load. */
+static unsigned far_pointer(struct rng *r, const struct orc_case *c, uint8_t *out, unsigned size)
+{
+    uint64_t t = landing(r, c), s = code_selector(r, c);
+
+    if (rng_once_in(r, 32))
+        t = orc_integer(r);
+    memcpy(out, &t, size);
+    memcpy(out + size, &s, size);
+    return 2 * size;
+}
+
+/* IRET: instruction pointer, CS, flags; in 64-bit mode always stack pointer and SS too. */
+static void iret_frame(struct rng *r, struct orc_case *c, uint32_t sp)
+{
+    unsigned size = 1u << c->dec.osz, n;
+    uint8_t f[40];
+    uint64_t flags = rng_64(r) & ~(uint64_t)(X86_TF | X86_NT | X86_VM), stack = orc_integer(r);
+    uint64_t ss = rng_once_in(r, 8) ? selector(r) : ORC_DS;
+
+    /* With AC the rest of a misaligned frame raises #AC with an image without AC, which the kernel
+     * takes for a split lock, and tries again for ever. */
+    if (sp & 7)
+        flags &= ~(uint64_t)X86_AC;
+    n = far_pointer(r, c, f, size);
+    memcpy(f + n, &flags, size);
+    memcpy(f + n + size, &stack, size);
+    memcpy(f + n + 2 * size, &ss, size);
+    orc_put(c, sp, f, 5 * size);
 }
 
 static void relative_branch(struct rng *r, struct orc_case *c, const struct orc_layout *l)
@@ -258,10 +316,10 @@ static void relative_branch(struct rng *r, struct orc_case *c, const struct orc_
 void orc_special_before(struct rng *r, const struct x86_row *row, struct orc_case *c,
                         const struct orc_layout *l)
 {
-    static const char *const stack[] = { "push",  "pop",   "call",  "ret",    "enter",  "leave",
-                                         "pusha", "popa",  "pushf", "popf",   "pushad", "popad",
-                                         "pushfd", "popfd", "pushfq", "popfq", "iret", "retf",
-                                         "callf", NULL };
+    static const char *const stack[] = { "push",   "pop",   "call",   "ret",   "enter",
+                                         "leave",  "pusha", "popa",   "pushf", "popf",
+                                         "pushad", "popad", "pushfd", "popfd", "pushfq",
+                                         "popfq",  "iret",  "retf",   "callf", NULL };
     uint64_t *g = c->in.gpr;
 
     if (one_of(row, stack) || rng_once_in(r, 3))
@@ -284,6 +342,11 @@ void orc_special_before(struct rng *r, const struct x86_row *row, struct orc_cas
         g[X86_RCX] = rng_once_in(r, 4) ? g[X86_RCX] : rng_below(r, 3);
     if (row->n_ops > 0 && row->op[0].cls == X86_C_REL)
         relative_branch(r, c, l);
+    if (row->n_ops > 0 && row->op[0].cls == X86_C_FAR) {
+        uint8_t p[16];
+        (void)far_pointer(r, c, p, l->imm_len - 2u);
+        memcpy(c->bytes + l->imm_at, p, l->imm_len);
+    }
     if (is(row, "int") && c->bytes[l->imm_at] == 0x80)
         c->bytes[l->imm_at]++; /* a system call */
     if ((is(row, "bt") || is(row, "bts") || is(row, "btr") || is(row, "btc")) && row->n_ops > 1 &&
@@ -397,29 +460,38 @@ void orc_special_after(struct rng *r, const struct x86_row *row, struct orc_case
 
     if (is(row, "ret") && !rng_once_in(r, 16))
         put64(c, sp, landing(r, c));
-    if ((is(row, "jmp") || is(row, "call")) && row->n_ops > 0 && row->op[0].at == X86_AT_RM) {
+    if (is(row, "retf")) {
+        uint8_t p[16];
+        orc_put(c, sp, p, far_pointer(r, c, p, 1u << c->dec.osz));
+    }
+    if (starts(row, "iret"))
+        iret_frame(r, c, sp);
+    if (mem && row->n_ops > 0 && row->op[0].size == X86_SZ_P && (row->attr & X86_A_BRANCH)) {
+        uint8_t p[16];
+        (void)far_pointer(r, c, p, 1u << c->dec.osz);
+        orc_put(c, at, p, (1u << c->dec.osz) + 2);
+    } else if ((is(row, "jmp") || is(row, "call")) && row->n_ops > 0 &&
+               row->op[0].at == X86_AT_RM) {
         if (mem)
             branch_memory(r, c, at);
         else if (!(c->dec.flags & X86_I_MEM) && !rng_once_in(r, 16))
             g[c->dec.dst / 8] = landing(r, c);
     }
-    if (starts(row, "popf") && !rng_once_in(r, 16))
-        put64(c, sp, rng_64(r) & (X86_ARITH | X86_DF | X86_ID | X86_AC) & (rng_once_in(r, 8) ? ~0u : ~(uint32_t)X86_AC));
-    else if (starts(row, "popf"))
-        put64(c, sp, rng_64(r) & ~(uint64_t)(X86_TF | X86_NT | X86_AC));
+    if (starts(row, "popf"))
+        put64(c, sp, rng_64(r) & ~(uint64_t)(X86_TF | X86_NT));
     if (is(row, "pop") && row->n_ops > 0 && row->op[0].cls == X86_C_SEG)
         put64(c, sp, selector(r));
     if (is(row, "mov") && row->n_ops > 0 && row->op[0].cls == X86_C_SEG && mem) {
         uint16_t s = selector(r);
         orc_put(c, at, &s, 2);
     }
-    if (mem && (starts(row, "lar") || starts(row, "lsl") || starts(row, "verr") ||
-                starts(row, "verw"))) {
+    if (mem &&
+        (starts(row, "lar") || starts(row, "lsl") || starts(row, "verr") || starts(row, "verw"))) {
         uint16_t s = selector(r);
         orc_put(c, at, &s, 2);
     }
-    if (mem && (is(row, "lds") || is(row, "les") || is(row, "lfs") || is(row, "lgs") ||
-                is(row, "lss"))) {
+    if (mem &&
+        (is(row, "lds") || is(row, "les") || is(row, "lfs") || is(row, "lgs") || is(row, "lss"))) {
         uint16_t s = selector(r);
         orc_put(c, at + (1u << c->dec.osz), &s, 2);
     }

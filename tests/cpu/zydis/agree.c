@@ -56,7 +56,7 @@ static void note(const struct agree_mode *mode, enum verdict v, const char *text
     if (n_groups == MAX_GROUPS)
         return;
     struct group *g = &groups[n_groups++];
-    *g = (struct group){ .mode = mode, .verdict = v, .count = 1 };
+    *g = (struct group) { .mode = mode, .verdict = v, .count = 1 };
     snprintf(g->text, sizeof g->text, "%s", text);
     memcpy(g->sample, bytes, AG_MAX);
 }
@@ -145,8 +145,11 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "count", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { "mode", 1, NULL, 'm' },
-        { "long", 0, NULL, 'l' },  { 0 },
+        { "count", 1, NULL, 'c' },
+        { "seed", 1, NULL, 's' },
+        { "mode", 1, NULL, 'm' },
+        { "long", 0, NULL, 'l' },
+        { 0 },
     };
     uint64_t count = 600000, seed = 1, sum = 0;
     const char *mode = NULL;
@@ -154,11 +157,21 @@ int main(int argc, char **argv)
 
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (o) {
-        case 'c': count = strtoull(optarg, NULL, 0); break;
-        case 's': seed = strtoull(optarg, NULL, 0); break;
-        case 'm': mode = optarg; break;
-        case 'l': count = 20000000; break;
-        default: fputs(usage, stderr); return 2;
+        case 'c':
+            count = strtoull(optarg, NULL, 0);
+            break;
+        case 's':
+            seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'm':
+            mode = optarg;
+            break;
+        case 'l':
+            count = 20000000;
+            break;
+        default:
+            fputs(usage, stderr);
+            return 2;
         }
     const char *const *files = optind < argc ? (const char *const *)argv + optind : code_files;
     struct rng r;
@@ -181,8 +194,7 @@ int main(int argc, char **argv)
     uint64_t bad = report();
     printf("zydis: seed %" PRIu64 ", %" PRIu64 " instructions in %.1f s, %" PRIu64
            " that the table has no rows for, %" PRIu64 " differ in %u ways\n",
-           seed, sum,
-           (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9,
+           seed, sum, (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9,
            undefined_total, bad, n_groups);
     return bad == 0 && sum > 0 ? 0 : 1;
 }

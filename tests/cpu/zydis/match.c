@@ -19,15 +19,37 @@ static uint64_t everything[X86_FEAT_WORDS];
 static const struct {
     const char *ours, *theirs;
 } alias[] = {
-    { "xlat", "xlatb" },   { "retf", "ret" },     { "callf", "call" },    { "jmpf", "jmp" },
-    { "callfar", "call" }, { "jmpfar", "jmp" },   { "fwait", "fwait" },   { "wait", "fwait" },
-    { "int1", "int1" },    { "icebp", "int1" },   { "sal", "shl" },       { "hint_nop", "nop" },
-    { "nopw", "nop" },     { "cbw", "cwde" },     { "cbw", "cdqe" },      { "cwd", "cdq" },
-    { "cwd", "cqo" },      { "jrcxz", "jecxz" },  { "jrcxz", "jcxz" },    { "jcxz", "jecxz" },
-    { "jcxz", "jrcxz" },  { "movd", "movq" },      { "vmovd", "vmovq" },
-    { "pinsrd", "pinsrq" }, { "vpinsrd", "vpinsrq" }, { "pextrd", "pextrq" },
-    { "vpextrd", "vpextrq" }, { "fneni", "feni8087_nop" }, { "fneni", "fdisi8087_nop" },
-    { "fneni", "fsetpm287_nop" }, { "fstp", "fstpnce" },
+    { "xlat", "xlatb" },
+    { "retf", "ret" },
+    { "callf", "call" },
+    { "jmpf", "jmp" },
+    { "callfar", "call" },
+    { "jmpfar", "jmp" },
+    { "fwait", "fwait" },
+    { "wait", "fwait" },
+    { "int1", "int1" },
+    { "icebp", "int1" },
+    { "sal", "shl" },
+    { "hint_nop", "nop" },
+    { "nopw", "nop" },
+    { "cbw", "cwde" },
+    { "cbw", "cdqe" },
+    { "cwd", "cdq" },
+    { "cwd", "cqo" },
+    { "jrcxz", "jecxz" },
+    { "jrcxz", "jcxz" },
+    { "jcxz", "jecxz" },
+    { "jcxz", "jrcxz" },
+    { "movd", "movq" },
+    { "vmovd", "vmovq" },
+    { "pinsrd", "pinsrq" },
+    { "vpinsrd", "vpinsrq" },
+    { "pextrd", "pextrq" },
+    { "vpextrd", "vpextrq" },
+    { "fneni", "feni8087_nop" },
+    { "fneni", "fdisi8087_nop" },
+    { "fneni", "fsetpm287_nop" },
+    { "fstp", "fstpnce" },
 };
 
 static bool starts(const char *s, const char *with)
@@ -39,10 +61,10 @@ static bool starts(const char *s, const char *with)
 static bool same_condition(const char *ours, const char *theirs)
 {
     static const char *const stems[] = { "set", "cmov", "j" };
-    static const char *const twins[][2] = { { "e", "z" },   { "ne", "nz" },  { "ae", "nb" },
-                                            { "a", "nbe" }, { "ge", "nl" },  { "g", "nle" },
-                                            { "c", "b" },   { "nc", "nb" },  { "po", "np" },
-                                            { "pe", "p" },  { "na", "be" },  { "ng", "le" } };
+    static const char *const twins[][2] = { { "e", "z" },   { "ne", "nz" }, { "ae", "nb" },
+                                            { "a", "nbe" }, { "ge", "nl" }, { "g", "nle" },
+                                            { "c", "b" },   { "nc", "nb" }, { "po", "np" },
+                                            { "pe", "p" },  { "na", "be" }, { "ng", "le" } };
     for (unsigned k = 0; k < 3; k++) {
         size_t n = strlen(stems[k]);
         if (!starts(ours, stems[k]) || !starts(theirs, stems[k]))
@@ -57,10 +79,11 @@ static bool same_condition(const char *ours, const char *theirs)
 /* Families that the table names by their stem and Zydis by operand size, or the other way round. */
 static bool same_name(const char *ours, const char *theirs)
 {
-    static const char *const stems[] = { "movs", "cmps", "stos", "lods", "scas", "ins", "outs",
-                                         "pusha", "popa", "pushf", "popf", "iret", "xsave",
-                                         "xrstor", "fxsave", "fxrstor", "sysret", "sysexit",
-                                         "cmpxchg", "prefetch", NULL };
+    static const char *const stems[] = { "movs",    "cmps",   "stos",    "lods",    "scas",
+                                         "ins",     "outs",   "pusha",   "popa",    "pushf",
+                                         "popf",    "iret",   "xsave",   "xrstor",  "fxsave",
+                                         "fxrstor", "sysret", "sysexit", "cmpxchg", "prefetch",
+                                         NULL };
     if (strcmp(ours, theirs) == 0 || same_condition(ours, theirs))
         return true;
     for (unsigned k = 0; k < sizeof alias / sizeof *alias; k++)
@@ -87,7 +110,8 @@ void agree_context(struct agree_ctx *a, const struct agree_mode *mode)
     static const ZydisDecoderMode off[] = { ZYDIS_DECODER_MODE_KNC, ZYDIS_DECODER_MODE_MPX,
                                             ZYDIS_DECODER_MODE_CET, ZYDIS_DECODER_MODE_CLDEMOTE };
     a->mode = mode;
-    a->ours = (struct x86_decode_ctx){ .code = mode->code, .real = mode->real, .have = everything };
+    a->ours =
+        (struct x86_decode_ctx) { .code = mode->code, .real = mode->real, .have = everything };
     ZydisDecoderInit(&a->zydis, mode->machine, mode->stack);
     for (unsigned k = 0; k < sizeof off / sizeof *off; k++)
         ZydisDecoderEnableMode(&a->zydis, off[k], ZYAN_FALSE);
@@ -109,24 +133,42 @@ static unsigned our_bytes(const struct pair *p, const struct x86_operand *op)
     unsigned v = 1u << p->o->osz, x = p->o->flags & X86_I_L ? 32 : 16;
 
     switch (op->size) {
-    case X86_SZ_B: return 1;
-    case X86_SZ_W: return 2;
-    case X86_SZ_D: return 4;
-    case X86_SZ_Q: return 8;
-    case X86_SZ_V: return v;
-    case X86_SZ_Z: return v == 8 ? 4 : v;
-    case X86_SZ_Y: return (p->o->flags & X86_I_W) && p->a->mode->code == 3 ? 8 : 4;
-    case X86_SZ_O: return 16;
-    case X86_SZ_X: return x;
-    case X86_SZ_QQ: return 32;
-    case X86_SZ_T: return 10;
-    case X86_SZ_P: return v + 2;
-    case X86_SZ_S: return p->a->mode->code == 3 ? 10 : 6;
-    case X86_SZ_H: return x / 2;
-    case X86_SZ_F: return x / 4;
-    case X86_SZ_E: return x / 8;
-    case X86_SZ_A: return v * 2;
-    default: return 0;
+    case X86_SZ_B:
+        return 1;
+    case X86_SZ_W:
+        return 2;
+    case X86_SZ_D:
+        return 4;
+    case X86_SZ_Q:
+        return 8;
+    case X86_SZ_V:
+        return v;
+    case X86_SZ_Z:
+        return v == 8 ? 4 : v;
+    case X86_SZ_Y:
+        return (p->o->flags & X86_I_W) && p->a->mode->code == 3 ? 8 : 4;
+    case X86_SZ_O:
+        return 16;
+    case X86_SZ_X:
+        return x;
+    case X86_SZ_QQ:
+        return 32;
+    case X86_SZ_T:
+        return 10;
+    case X86_SZ_P:
+        return v + 2;
+    case X86_SZ_S:
+        return p->a->mode->code == 3 ? 10 : 6;
+    case X86_SZ_H:
+        return x / 2;
+    case X86_SZ_F:
+        return x / 4;
+    case X86_SZ_E:
+        return x / 8;
+    case X86_SZ_A:
+        return v * 2;
+    default:
+        return 0;
     }
 }
 
@@ -153,15 +195,23 @@ static bool class_fits(unsigned cls, ZydisRegister reg)
     case ZYDIS_REGCLASS_GPR8:
     case ZYDIS_REGCLASS_GPR16:
     case ZYDIS_REGCLASS_GPR32:
-    case ZYDIS_REGCLASS_GPR64: return cls == X86_C_GPR;
-    case ZYDIS_REGCLASS_X87: return cls == X86_C_ST;
-    case ZYDIS_REGCLASS_MMX: return cls == X86_C_MMX;
+    case ZYDIS_REGCLASS_GPR64:
+        return cls == X86_C_GPR;
+    case ZYDIS_REGCLASS_X87:
+        return cls == X86_C_ST;
+    case ZYDIS_REGCLASS_MMX:
+        return cls == X86_C_MMX;
     case ZYDIS_REGCLASS_XMM:
-    case ZYDIS_REGCLASS_YMM: return cls == X86_C_VEC;
-    case ZYDIS_REGCLASS_SEGMENT: return cls == X86_C_SEG;
-    case ZYDIS_REGCLASS_CONTROL: return cls == X86_C_CR;
-    case ZYDIS_REGCLASS_DEBUG: return cls == X86_C_DR;
-    default: return false;
+    case ZYDIS_REGCLASS_YMM:
+        return cls == X86_C_VEC;
+    case ZYDIS_REGCLASS_SEGMENT:
+        return cls == X86_C_SEG;
+    case ZYDIS_REGCLASS_CONTROL:
+        return cls == X86_C_CR;
+    case ZYDIS_REGCLASS_DEBUG:
+        return cls == X86_C_DR;
+    default:
+        return false;
     }
 }
 
@@ -236,7 +286,8 @@ static const char *immediate(const struct pair *p, const struct x86_operand *op,
         z = &p->zop[0];
         if (z->type != ZYDIS_OPERAND_TYPE_POINTER)
             return "far pointer";
-        return want == ((uint64_t)z->ptr.segment << 32 | z->ptr.offset) ? NULL : "far pointer value";
+        return want == ((uint64_t)z->ptr.segment << 32 | z->ptr.offset) ? NULL
+                                                                        : "far pointer value";
     }
     if (!z || z->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
         return "no immediate in theirs";
@@ -265,9 +316,11 @@ static const char *encoded(const struct pair *p, const struct x86_operand *op, u
         [X86_AT_IS4] = ZYDIS_OPERAND_ENCODING_IS4,
     };
     static const char *const gone[] = {
-        [X86_AT_RM] = "rm operand unknown to them", [X86_AT_REG] = "reg operand unknown to them",
+        [X86_AT_RM] = "rm operand unknown to them",
+        [X86_AT_REG] = "reg operand unknown to them",
         [X86_AT_OPCODE] = "opcode operand unknown to them",
-        [X86_AT_VVVV] = "vvvv operand unknown to them", [X86_AT_IS4] = "is4 operand unknown to them",
+        [X86_AT_VVVV] = "vvvv operand unknown to them",
+        [X86_AT_IS4] = "is4 operand unknown to them",
     };
     const ZydisDecodedOperand *z = operand_at(p, enc[op->at], enc[op->at], 0);
     unsigned bytes = our_bytes(p, op);
@@ -301,19 +354,26 @@ static const char *operands(const struct pair *p)
         const ZydisDecodedOperand *z;
         switch ((enum x86_where)op->at) {
         case X86_AT_NONE:
-        case X86_AT_FIXED: break;
-        case X86_AT_IMM: bad = immediate(p, op, imms++); break;
+        case X86_AT_FIXED:
+            break;
+        case X86_AT_IMM:
+            bad = immediate(p, op, imms++);
+            break;
         case X86_AT_MOFFS:
             z = operand_at(p, ZYDIS_OPERAND_ENCODING_DISP8, ZYDIS_OPERAND_ENCODING_DISP16_32_32, 0);
             bad = z ? memory(p, z, our_bytes(p, op)) : "moffs";
             break;
         case X86_AT_SI:
-        case X86_AT_DI: bad = string_operand(p, op); break;
+        case X86_AT_DI:
+            bad = string_operand(p, op);
+            break;
         case X86_AT_RM:
         case X86_AT_REG:
         case X86_AT_OPCODE:
         case X86_AT_VVVV:
-        case X86_AT_IS4: bad = encoded(p, op, reg[k]); break;
+        case X86_AT_IS4:
+            bad = encoded(p, op, reg[k]);
+            break;
         }
         if (bad)
             return bad;
@@ -328,7 +388,8 @@ static const struct {
     const char *name, *what, *why;
 } allowed[] = {
     { "mov", "theirs: bad register", "the handler raises #UD for CS, CR1 and segment 6 or 7" },
-    { "mov", "memory size", "8C: the row is of operand size, its handler stores 16 bits in memory" },
+    { "mov", "memory size",
+      "8C: the row is of operand size, its handler stores 16 bits in memory" },
     { "sldt", "memory size", "as above" },
     { "str", "memory size", "as above" },
     { "smsw", "memory size", "as above" },
@@ -374,7 +435,8 @@ static bool is_allowed(const struct x86_row *row, const char *what)
  * it is a displacement alone, as the processor agrees [SDM-2A table 2-5]. */
 static bool zydis_r13(const struct x86_insn *o, const ZydisDecodedInstruction *z)
 {
-    return o->asz == 2 && (o->modrm & 0xc7) == 4 && z->raw.sib.base == 5 && (z->raw.rex.B || z->raw.vex.B == 0);
+    return o->asz == 2 && (o->modrm & 0xc7) == 4 && z->raw.sib.base == 5 &&
+           (z->raw.rex.B || z->raw.vex.B == 0);
 }
 
 /* ---- the whole ---- */
@@ -418,8 +480,8 @@ enum verdict agree_match(const struct agree_ctx *a, const uint8_t *bytes, unsign
     *len = o.len;
     const struct x86_row *row = &vm__x86_rows[o.row];
     if (ZYAN_FAILED(zs)) {
-        const char *what = zs == ZYDIS_STATUS_BAD_REGISTER ? "theirs: bad register"
-                                                           : "theirs: undefined";
+        const char *what =
+            zs == ZYDIS_STATUS_BAD_REGISTER ? "theirs: bad register" : "theirs: undefined";
         snprintf(detail, size, "%s %s: %s", row->name, row->form, what);
         return is_allowed(row, what) ? AG_SAME : AG_DIFFERENT;
     }

@@ -11,8 +11,8 @@
 
 static unsigned prefixes(struct rng *r, uint8_t *out)
 {
-    static const uint8_t all[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x66, 0x67, 0x67, 0xf0,
-                                   0xf2, 0xf3 };
+    static const uint8_t all[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66,
+                                   0x66, 0x67, 0x67, 0xf0, 0xf2, 0xf3 };
     unsigned n = rng_once_in(r, 2) ? 0 : rng_once_in(r, 3) ? rng_below(r, 4) : 1;
 
     if (rng_once_in(r, 500))
@@ -32,8 +32,8 @@ static unsigned vex(struct rng *r, const struct x86_row *row, uint8_t *out)
         vvvv |= row->op[k].at == X86_AT_VVVV;
     if (rng_once_in(r, 16))
         l = any >> 10, w = any >> 11;
-    uint8_t last = (uint8_t)((w & 1) << 7 | (vvvv ? any >> 12 & 15 : 15) << 3 | (l & 1) << 2 |
-                             (row->pp & 3));
+    uint8_t last =
+        (uint8_t)((w & 1) << 7 | (vvvv ? any >> 12 & 15 : 15) << 3 | (l & 1) << 2 | (row->pp & 3));
     if (row->map == 1 && rng_once_in(r, 2)) {
         out[0] = 0xc5;
         out[1] = (uint8_t)((last & 0x7f) | (any & 0x80));
@@ -61,7 +61,8 @@ void agree_structured(struct rng *r, const struct agree_mode *mode, uint8_t *out
         if (mandatory[row->pp] && n < AG_MAX && !rng_once_in(r, 16))
             b[n++] = mandatory[row->pp];
         if (mode->code == 3 && rng_once_in(r, 2))
-            b[n++] = (uint8_t)(0x40 | (row->w < 0 ? rng_64(r) & 15 : rng_below(r, 8) | (unsigned)row->w << 3));
+            b[n++] = (uint8_t)(0x40 | (row->w < 0 ? rng_64(r) & 15
+                                                  : rng_below(r, 8) | (unsigned)row->w << 3));
         if (row->map > 0)
             b[n++] = 0x0f;
         if (row->map > 1)
