@@ -150,8 +150,8 @@ enum {
     X86_A_VSIB = 1u << 18,  /**< the index register is a vector */
     X86_A_FP = 1u << 19,    /**< SSE/AVX floating point: MXCSR applies */
     X86_A_FALLNP = 1u << 20, /**< without the feature it decodes as the row without prefix */
-    X86_A_NOUSER = 1u << 21, /**< the native oracle must not run it: system, host-dependent result
-                                  or control transfer */
+    X86_A_NOUSER = 1u << 21, /**< the native oracle must not run it: the result depends on the host,
+                                  or its kernel answers instead of the processor */
     X86_A_BYTE = 1u << 22,  /**< set by the generator: operand size is a byte */
     X86_A_W64 = 1u << 23,   /**< REX.W is significant but 66 is not (MOV CR, SWAPGS-like) */
 };
