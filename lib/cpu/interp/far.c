@@ -33,10 +33,9 @@ static uint16_t far_pointer(struct vcpu *c, const struct x86_insn *i, uint64_t *
 {
     unsigned size = 1u << i->osz;
     uint64_t lin = x86_lin(c, i, size + 2, X86_ACCESS_R);
-    uint16_t sel = x86_ld16(c, i, lin + size);
 
-    *off = x86_ld(c, i, lin, i->osz);
-    return sel;
+    *off = x86_ld(c, i, lin, i->osz); /* first: a page fault tells */
+    return x86_ld16(c, i, lin + size);
 }
 
 X86_H(far_jump_imm)
@@ -131,16 +130,20 @@ X86_H(into)
     FINISH(c);
 }
 
+static int64_t signed_at(uint64_t v, unsigned osz)
+{
+    return osz == 1 ? (int16_t)v : (int32_t)v;
+}
+
 X86_H(bound)
 {
     unsigned size = 1u << i->osz;
     uint64_t lin = x86_lin(c, i, 2 * size, X86_ACCESS_R);
-    uint64_t low = x86_ld(c, i, lin, i->osz), high = x86_ld(c, i, lin + size, i->osz);
-    uint64_t v = x86_get(c, i->dst, i->osz);
-    bool out = i->osz == 1
-                   ? (int16_t)v < (int16_t)low || (int16_t)v > (int16_t)high
-                   : (int32_t)v < (int32_t)low || (int32_t)v > (int32_t)high;
-    if (out)
+    int64_t v = signed_at(x86_get(c, i->dst, i->osz), i->osz);
+
+    /* Below the lower bound, the upper one is not looked at. */
+    if (v < signed_at(x86_ld(c, i, lin, i->osz), i->osz) ||
+        v > signed_at(x86_ld(c, i, lin + size, i->osz), i->osz))
         vm__x86_fault(c, i, X86_XBR, 0);
     X86_NEXT(c, i);
 }

@@ -137,9 +137,9 @@ static const struct x86_insn *string(struct vcpu *c, const struct x86_insn *i, s
         return i + 1;
     }
     uint64_t n = x86_get(c, X86_RCX * 8, i->asz);
+    begin(c, i, port, size); /* permission is looked at even for no element */
     if (n == 0)
         return i + 1;
-    begin(c, i, port, size);
     for (;;) {
         one(c, i, port, size);
         x86_set(c, X86_RCX * 8, i->asz, --n);

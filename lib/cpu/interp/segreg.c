@@ -51,9 +51,22 @@ X86_H(mov_from_sreg)
     X86_NEXT(c, i);
 }
 
+/* With a 32-bit operand size only 16 bits are written [SDM-2B PUSH]. */
 X86_H(push_sreg)
 {
-    vm__x86_push(c, i, i->osz, c->st.seg[i->dst].sel);
+    uint16_t sel = c->st.seg[i->dst].sel;
+
+    if (i->osz == 2) {
+        uint64_t sp = x86_sp(c) - 4;
+        if (x86_stack_size(c) == 1)
+            sp = (uint16_t)sp;
+        else if (x86_stack_size(c) == 2)
+            sp = (uint32_t)sp;
+        x86_st16_seg(c, i, x86_seg_lin(c, i, X86_SS, sp, 2, X86_ACCESS_W), X86_SS, sel);
+        x86_set_sp(c, sp);
+    } else {
+        vm__x86_push(c, i, i->osz, sel);
+    }
     X86_NEXT(c, i);
 }
 
@@ -75,8 +88,8 @@ static const struct x86_insn *load_far(struct vcpu *c, const struct x86_insn *i,
     uint32_t mode = c->mode;
     unsigned size = 1u << i->osz;
     uint64_t lin = x86_lin(c, i, size + 2, X86_ACCESS_R);
+    uint64_t off = x86_ld(c, i, lin, i->osz); /* first: a page fault tells */
     uint16_t sel = x86_ld16(c, i, lin + size);
-    uint64_t off = x86_ld(c, i, lin, i->osz);
 
     x86_callout(c, i);
     vm__x86_load_seg(c, seg, sel);
@@ -170,11 +183,10 @@ X86_H(arpl)
     unsigned rpl = *x86_r16(c, i->src) & 3;
 
     if (i->flags & X86_I_MEM) {
-        uint64_t lin = x86_lin(c, i, 2, X86_ACCESS_W);
-        uint16_t sel = x86_ld16(c, i, lin);
+        uint16_t sel = x86_ld16(c, i, x86_lin(c, i, 2, X86_ACCESS_R));
         bool adjust = (sel & 3u) < rpl;
-        if (adjust)
-            x86_st16(c, i, lin, (uint16_t)((sel & ~3) | rpl));
+        if (adjust) /* else it need not be writable */
+            x86_st16(c, i, x86_lin(c, i, 2, X86_ACCESS_W), (uint16_t)((sel & ~3) | rpl));
         set_zf(c, adjust);
     } else {
         uint16_t *sel = x86_r16(c, i->dst);

@@ -227,19 +227,18 @@ MASKS(pmovmskb, mask_b, 16)
 
 /* ---- MASKMOVDQU ---- */
 
-/* Bytes whose mask bit is clear are neither read nor written, but may be checked; a mask of zero
- * makes no access here, which the manual leaves open [SDM-2B MASKMOVDQU]. */
+/* Bytes whose mask bit is clear are not written, but checked as the others are, which the manual
+ * leaves open [SDM-2B MASKMOVDQU]: hardware looks at both halves, the upper one first. */
 static __attribute__((noinline)) void maskmov(struct vcpu *c, const struct x86_insn *i)
 {
     uint64_t off = c->st.gpr[X86_RDI] & (~UINT64_C(0) >> (64 - (8u << i->asz)));
     unsigned mask = mask_b(x86_vlo(c, i->src));
 
-    if (mask == 0)
-        return;
     uint64_t lin = x86_seg_lin(c, i, i->seg, off, 16, X86_ACCESS_W);
-    unsigned first = (unsigned)__builtin_ctz(mask), last = 31 - (unsigned)__builtin_clz(mask);
-    vm__x86_probe_w(c, i, lin + first, last - first + 1, i->seg);
-    for (unsigned k = first; k <= last; k++)
+
+    vm__x86_probe_w(c, i, x86_is64(c) ? lin + 8 : (uint32_t)(lin + 8), 8, i->seg);
+    vm__x86_probe_w(c, i, lin, 8, i->seg);
+    for (unsigned k = 0; k < 16; k++)
         if (mask >> k & 1)
             x86_st8(c, i, lin + k, c->st.vec[i->dst][k]);
 }

@@ -24,11 +24,19 @@ static inline void need_umip(struct vcpu *c, const struct x86_insn *i)
 
 /* ---- control registers ---- */
 
+/* A register that does not exist is #UD at any privilege. */
+static inline void need_cr(struct vcpu *c, const struct x86_insn *i, unsigned n)
+{
+    if (n > 8 || !(1u << n & 0x11d))
+        x86_ud(c, i);
+    need_cpl0(c, i);
+}
+
 X86_H(mov_from_cr)
 {
     uint64_t v;
 
-    need_cpl0(c, i);
+    need_cr(c, i, i->src);
     switch (i->src) {
     case 0: v = c->st.cr0; break;
     case 2: v = c->st.cr2; break;
@@ -48,7 +56,7 @@ X86_H(mov_to_cr)
 {
     uint64_t v = x86_is64(c) ? *x86_r64(c, i->src) : x86_get32(c, i->src);
 
-    need_cpl0(c, i);
+    need_cr(c, i, i->dst);
     switch (i->dst) {
     case 0: vm__x86_write_cr0(c, v); break;
     case 2: c->st.cr2 = v; break;

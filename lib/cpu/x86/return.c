@@ -149,8 +149,8 @@ void vm__x86_far_ret(struct vcpu *c, unsigned size, unsigned release)
 {
     struct frame f = { 0 };
 
+    f.cs = (uint16_t)vm__x86_stack_read(c, size, size); /* first: a page fault tells */
     f.rip = vm__x86_stack_read(c, 0, size);
-    f.cs = (uint16_t)vm__x86_stack_read(c, size, size);
     if (x86_is_real(c)) {
         if (f.rip > c->st.seg[X86_CS].limit)
             x86_raise_cur(c, X86_XGP, 0);
@@ -244,9 +244,9 @@ static void iret_protected(struct vcpu *c, unsigned size, uint64_t next_rip)
         iret_task(c, next_rip);
         return;
     }
-    f.rip = vm__x86_stack_read(c, 0, size);
+    flags = vm__x86_stack_read(c, 2 * size, size); /* downwards: a page fault tells */
     f.cs = (uint16_t)vm__x86_stack_read(c, size, size);
-    flags = vm__x86_stack_read(c, 2 * size, size);
+    f.rip = vm__x86_stack_read(c, 0, size);
     if (x86_unlikely((flags & X86_VM) && size == 4 && c->cpl == 0 && !x86_lma(c))) {
         iret_to_v86(c, f.rip, f.cs, flags);
         return;
