@@ -16,6 +16,7 @@
 #include "core/machine.h"
 #include "cpu/interp/fuse.h"
 #include "cpu/interp/interp.h"
+#include "cpu/interp/quiet.h"
 #include "cpu/trace.h"
 #include "cpu/x86/tlb.h"
 #include "host/mem.h"
@@ -343,6 +344,7 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
         .version2 = b.version2,
     };
     memcpy(blk->insns, b.insn, b.n * sizeof b.insn[0]);
+    vm__interp_quiet(blk->insns, b.n);
     vm__interp_fuse(blk->insns, b.n, vm__h_bad_branch);
     terminate(blk, b.off);
     c->cache->decoded += b.n;
@@ -449,8 +451,9 @@ struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, 
         return s;
     *s = *b;
     memcpy(s->insns, b->insns, n * sizeof b->insns[0]);
-    if (n < b->n) /* the last one may have been fused with what is now cut off */
-        s->insns[n - 1].fn = choose(c, &s->insns[n - 1], &vm__x86_rows[s->insns[n - 1].row]);
+    if (n < b->n) /* undo what relied on what is now cut off: fusing, flags left out */
+        for (uint32_t k = 0; k < n; k++)
+            s->insns[k].fn = choose(c, &s->insns[k], &vm__x86_rows[s->insns[k].row]);
     s->n = n;
     s->link[0] = s->link[1] = NULL;
     s->hash_next = NULL;
