@@ -6,7 +6,7 @@
  * Targets known at decode time were checked then (block.c gives a branch with a bad one to
  * vm__h_bad_branch); computed ones are checked here, before anything changes.
  */
-#include "cpu/interp/arith.h"
+#include "cpu/interp/stack.h"
 
 extern x86_fn vm__h_bad_branch;
 
@@ -57,9 +57,6 @@ X86_H(jmpi)
     X86_JUMP(c, indirect_target(c, i));
 }
 
-#define OSZ16 1
-#define OSZ32 2
-#define OSZ64 3
 #define CALL(W)                                                                                    \
     X86_H(call##W)                                                                                 \
     {                                                                                              \
@@ -70,7 +67,7 @@ X86_H(jmpi)
     }                                                                                              \
     X86_H(call##W##_g)                                                                             \
     {                                                                                              \
-        vm__x86_push(c, i, OSZ##W, x86_next_rip(c, i));                                            \
+        x86_push(c, i, X86_OSZ##W, x86_next_rip(c, i));                                            \
         X86_TAKE(c, i);                                                   \
     }                                                                                              \
     X86_H(ret##W)                                                                                  \
@@ -83,7 +80,7 @@ X86_H(jmpi)
     }                                                                                              \
     X86_H(ret##W##_g)                                                                              \
     {                                                                                              \
-        uint64_t t = vm__x86_peek_stack(c, i, OSZ##W, 0);                                          \
+        uint64_t t = x86_peek(c, i, X86_OSZ##W, 0);                                          \
         x86_check_target(c, i, t);                                                                 \
         x86_set_sp(c, x86_sp(c) + W / 8);                                                          \
         X86_JUMP(c, t);                                                  \

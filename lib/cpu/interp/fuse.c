@@ -20,6 +20,7 @@
 #define SRC(W) x86_get_##W(c, i->src)
 #define IMM(W) (X86_U##W) i->imm
 #define MEM(W) x86_ld##W(c, i, x86_lin_flat(c, i))
+#define GEN(W) x86_ld##W(c, i, x86_lin(c, i, W / 8, X86_ACCESS_R))
 
 /* First operand A, second B (evaluated in that order); KEEP(W, r) writes the result back or not. */
 #define DROP(W, r) (void)(r)
@@ -59,7 +60,10 @@ X86_INLINE uint64_t x86_op_inc1(struct vcpu *c, unsigned w, uint64_t a, uint64_t
     M(sub32_ri, sub, 32, ri, REG, IMM, KEEP)  M(sub64_ri, sub, 64, ri, REG, IMM, KEEP) \
     M(sub32_rr, sub, 32, rr, REG, SRC, KEEP)  M(sub64_rr, sub, 64, rr, REG, SRC, KEEP) \
     M(add32_ri, add, 32, ri, REG, IMM, KEEP)  M(add64_ri, add, 64, ri, REG, IMM, KEEP) \
-    M(and32_ri, and, 32, ri, REG, IMM, KEEP)  M(and32_rr, and, 32, rr, REG, SRC, KEEP)
+    M(and32_ri, and, 32, ri, REG, IMM, KEEP)  M(and32_rr, and, 32, rr, REG, SRC, KEEP) \
+    M(cmp8_mi_g, cmp, 8, mi_g, GEN, IMM, DROP)   M(cmp32_mi_g, cmp, 32, mi_g, GEN, IMM, DROP) \
+    M(cmp32_rm_g, cmp, 32, rm_g, REG, GEN, DROP) M(cmp32_mr_g, cmp, 32, mr_g, GEN, SRC, DROP) \
+    M(cmp8_rm_g, cmp, 8, rm_g, REG, GEN, DROP)   M(test8_mi_g, test, 8, mi_g, GEN, IMM, DROP)
 /* clang-format on */
 
 #define DEFINE(base, ...) CONDITIONS(PAIR, __VA_ARGS__)

@@ -5,44 +5,17 @@
  *
  * The flat forms serve 64-bit mode, where SS has no base or limit and RSP is 64 bits wide.
  */
-#include "cpu/interp/arith.h"
-
-static uint64_t wrap(const struct vcpu *c, uint64_t sp)
-{
-    unsigned s = x86_stack_size(c);
-    return s == 3 ? sp : s == 2 ? (uint32_t)sp : (uint16_t)sp;
-}
+#include "cpu/interp/stack.h"
 
 void vm__x86_push(struct vcpu *c, const struct x86_insn *i, unsigned osz, uint64_t v)
 {
-    unsigned size = 1u << osz;
-    uint64_t sp = wrap(c, x86_sp(c) - size);
-    uint64_t lin = x86_seg_lin(c, i, X86_SS, sp, size, X86_ACCESS_W);
-
-    switch (osz) {
-    case 1: x86_st16_seg(c, i, lin, X86_SS, (uint16_t)v); break;
-    case 2: x86_st32_seg(c, i, lin, X86_SS, (uint32_t)v); break;
-    default: x86_st64_seg(c, i, lin, X86_SS, v); break;
-    }
-    x86_set_sp(c, sp);
+    x86_push(c, i, osz, v);
 }
 
 uint64_t vm__x86_peek_stack(struct vcpu *c, const struct x86_insn *i, unsigned osz, unsigned skip)
 {
-    unsigned size = 1u << osz;
-    uint64_t sp = wrap(c, x86_sp(c) + skip);
-    uint64_t lin = x86_seg_lin(c, i, X86_SS, sp, size, X86_ACCESS_R);
-
-    switch (osz) {
-    case 1: return x86_ld16_seg(c, i, lin, X86_SS);
-    case 2: return x86_ld32_seg(c, i, lin, X86_SS);
-    default: return x86_ld64_seg(c, i, lin, X86_SS);
-    }
+    return x86_peek(c, i, osz, skip);
 }
-
-#define OSZ16 1
-#define OSZ32 2
-#define OSZ64 3
 
 /* ---- PUSH ---- */
 
@@ -58,7 +31,7 @@ uint64_t vm__x86_peek_stack(struct vcpu *c, const struct x86_insn *i, unsigned o
 #define PUSH_G(W, form, V)                                                                         \
     X86_H(push##W##_##form##_g)                                                                    \
     {                                                                                              \
-        vm__x86_push(c, i, OSZ##W, V);                                                             \
+        x86_push(c, i, X86_OSZ##W, V);                                                              \
         X86_NEXT(c, i);                                                                            \
     }
 #define PUSHES(W)                                                                                  \
@@ -86,7 +59,7 @@ PUSHES(64)
     }                                                                                              \
     X86_H(pop##W##_r_g)                                                                            \
     {                                                                                              \
-        uint64_t v = vm__x86_peek_stack(c, i, OSZ##W, 0);                                          \
+        uint64_t v = x86_peek(c, i, X86_OSZ##W, 0);                                          \
         x86_set_sp(c, x86_sp(c) + W / 8);                                                          \
         x86_set_##W(c, i->dst, (X86_U##W)v);                                                       \
         X86_NEXT(c, i);                                                                            \
@@ -104,7 +77,7 @@ PUSHES(64)
     }                                                                                              \
     X86_H(pop##W##_m_g)                                                                            \
     {                                                                                              \
-        uint64_t v = vm__x86_peek_stack(c, i, OSZ##W, 0), rsp = c->st.gpr[X86_RSP], ea;            \
+        uint64_t v = x86_peek(c, i, X86_OSZ##W, 0), rsp = c->st.gpr[X86_RSP], ea;            \
         x86_set_sp(c, x86_sp(c) + W / 8);                                                          \
         ea = x86_ea(c, i);                                                                         \
         c->st.gpr[X86_RSP] = rsp;                                                                  \
@@ -129,7 +102,7 @@ POP(64)
     }                                                                                              \
     X86_H(leave##W##_g)                                                                            \
     {                                                                                              \
-        uint64_t rsp = c->st.gpr[X86_RSP], bp = wrap(c, c->st.gpr[X86_RBP]);                       \
+        uint64_t rsp = c->st.gpr[X86_RSP], bp = x86_sp_wrap(c, c->st.gpr[X86_RBP]);                       \
         uint64_t lin = x86_seg_lin(c, i, X86_SS, bp, W / 8, X86_ACCESS_R);                         \
         X86_U##W v = x86_ld##W##_seg(c, i, lin, X86_SS);                                           \
         c->st.gpr[X86_RSP] = rsp;                                                                  \
