@@ -19,6 +19,7 @@ int vm__clock_init(struct vm_machine *m, enum vm_clock_mode mode, uint64_t ns_pe
         return vm__fail_nomem(sizeof *c);
     c->mode = mode;
     c->ns_per_insn = ns_per_insn != 0 ? ns_per_insn : 1;
+    c->firing = UINT64_MAX;
     atomic_store(&c->next, UINT64_MAX);
     pthread_mutex_init(&c->lock, NULL);
     m->clock = c;
@@ -38,78 +39,6 @@ void vm__clock_fini(struct vm_machine *m)
 
 /* ---- time ------------------------------------------------------------------------------- */
 
-/*
- * A host with more to do than it can takes the processor from a vCPU's thread for tens of
- * milliseconds. To the guest that is time in which it could do nothing, and what it measures with
- * one clock against another goes wrong: Linux then finds that its timer interrupt does not work.
- * So time that a processor's thread wanted to run and could not does not pass for the machine,
- * as long as no other processor has seen it pass; and a timer that is overdue because the I/O
- * thread does not get to run either is fired by the processor that notices.
- */
-enum {
-    CHECK_NS = 2000000,   /* how often a processor's thread compares what it ran with what passed */
-    STARVED_NS = 1000000, /* less is ordinary scheduling */
-    OVERDUE_NS = 500000,  /* what the I/O thread may be late */
-};
-
-/* The processor that runs on this thread now, and its last check. */
-static _Thread_local struct watch {
-    struct vm_clock *clock; /* NULL: none */
-    struct vm_cpu *cpu;
-    uint64_t host_ns, ran_ns;
-} watch;
-
-void vm__clock_watch(struct vm_machine *m, struct vm_cpu *cpu)
-{
-    if (m->clock->mode != VM_CLOCK_REALTIME)
-        return;
-    watch = (struct watch){ cpu != NULL ? m->clock : NULL, cpu, 0, 0 };
-    if (cpu != NULL) {
-        watch.host_ns = vm__host_ns();
-        watch.ran_ns = vm__host_thread_ns();
-    }
-}
-
-/* Take time that this thread waited for the host out of the machine's time. */
-static uint64_t hold_back(struct vm_clock *c, uint64_t host)
-{
-    const uint64_t ran = vm__host_thread_ns();
-    const uint64_t passed = host - watch.host_ns, did = ran - watch.ran_ns;
-
-    watch.host_ns = host;
-    watch.ran_ns = ran;
-    uint64_t offset = atomic_load(&c->offset);
-    if (passed < did + STARVED_NS)
-        return host - offset;
-    const uint64_t now = host - offset, seen = atomic_load(&c->seen);
-    const uint64_t held = now > seen ? vm_min_u64(passed - did, now - seen) : 0;
-    /* Another processor doing the same at once wins; the next check settles the rest. */
-    if (held != 0 && atomic_compare_exchange_strong(&c->offset, &offset, offset + held))
-        return now - held;
-    return host - atomic_load(&c->offset);
-}
-
-/* Time never goes back between two looks of processors. */
-static uint64_t note_seen(struct vm_clock *c, uint64_t now)
-{
-    uint64_t seen = atomic_load_explicit(&c->seen, memory_order_relaxed);
-    while (seen < now)
-        if (atomic_compare_exchange_weak(&c->seen, &seen, now))
-            return now;
-    return seen;
-}
-
-static uint64_t processor_ns(struct vm_clock *c)
-{
-    const uint64_t host = vm__host_ns();
-    uint64_t now = host - watch.host_ns > CHECK_NS ? hold_back(c, host)
-                                                   : host - atomic_load(&c->offset);
-    now = note_seen(c, now);
-    if (now > OVERDUE_NS && now - OVERDUE_NS > vm__clock_next(c))
-        watch.cpu->cls->request(watch.cpu, VM_CPU_REQ_YIELD);
-    return now;
-}
-
 uint64_t vm__clock_ns(struct vm_machine *m)
 {
     struct vm_clock *c = m->clock;
@@ -124,17 +53,24 @@ uint64_t vm__clock_ns(struct vm_machine *m)
     const uint64_t frozen = atomic_load(&c->frozen);
     if (frozen != UINT64_MAX)
         return frozen;
-    if (watch.clock == c)
-        return processor_ns(c);
-    /* Others may look a moment before the offset moves; not below what processors have seen. */
-    const uint64_t now = vm__host_ns() - atomic_load(&c->offset), seen = atomic_load(&c->seen);
-    return now > seen ? now : seen;
+    const uint64_t now = vm__host_ns() - atomic_load(&c->offset);
+    const uint64_t next = atomic_load(&c->next); /* after the host's time: it may just be armed */
+    return now < next ? now : next;
 }
 
-bool vm__clock_overdue(struct vm_machine *m)
+/* Without standing still. */
+static uint64_t unbounded_ns(struct vm_machine *m)
 {
-    struct vm_clock *c = m->clock;
-    return vm__clock_running(c) && vm__clock_next(c) <= vm__clock_ns(m);
+    const struct vm_clock *c = m->clock;
+    if (c->mode == VM_CLOCK_ICOUNT || !vm__clock_running(c))
+        return vm__clock_ns(m);
+    return vm__host_ns() - atomic_load(&c->offset);
+}
+
+bool vm__clock_due(struct vm_machine *m)
+{
+    const uint64_t next = vm__clock_next(m->clock);
+    return next != UINT64_MAX && vm__clock_running(m->clock) && next <= unbounded_ns(m);
 }
 
 void vm__clock_start(struct vm_machine *m)
@@ -191,7 +127,6 @@ void vm__clock_set(struct vm_machine *m, uint64_t now_ns)
 {
     struct vm_clock *c = m->clock;
     atomic_store(&c->base, now_ns);
-    atomic_store(&c->seen, 0);
     if (!vm__clock_running(c))
         atomic_store(&c->frozen, now_ns);
 }
@@ -238,7 +173,8 @@ static void sift_down(struct vm_clock *c, uint32_t i, struct vm_timer *t)
 
 static void publish_next(struct vm_clock *c)
 {
-    atomic_store(&c->next, c->n != 0 ? c->heap[0]->deadline_ns : UINT64_MAX);
+    const uint64_t top = c->n != 0 ? c->heap[0]->deadline_ns : UINT64_MAX;
+    atomic_store(&c->next, top < c->firing ? top : c->firing);
 }
 
 static void heap_remove(struct vm_clock *c, struct vm_timer *t)
@@ -287,7 +223,8 @@ void vm__timer_arm(struct vm_timer *t, uint64_t deadline_ns)
         vm__request_crash(t->m, VM_E_NOMEM, "no memory for a timer");
         return;
     }
-    t->deadline_ns = deadline_ns;
+    const uint64_t now = vm__clock_ns(t->m);
+    t->deadline_ns = deadline_ns > now ? deadline_ns : now; /* time does not go back to it */
     t->order = ++c->order;
     sift_up(c, c->n++, t);
     publish_next(c);
@@ -329,7 +266,7 @@ void vm__timers_forget(struct vm_machine *m, const void *at, size_t len)
 void vm__clock_fire(struct vm_machine *m)
 {
     struct vm_clock *c = m->clock;
-    const uint64_t now = vm__clock_ns(m);
+    const uint64_t now = unbounded_ns(m);
 
     if (vm__clock_next(c) > now)
         return;
@@ -340,12 +277,15 @@ void vm__clock_fire(struct vm_machine *m)
         if (t->deadline_ns > now || t->order > order)
             break;
         heap_remove(c, t);
+        c->firing = t->deadline_ns; /* time stands here until the callback is done */
         publish_next(c);
         void (*fn)(void *) = t->fn;
         void *opaque = t->opaque;
         pthread_mutex_unlock(&c->lock);
         fn(opaque);
         pthread_mutex_lock(&c->lock);
+        c->firing = UINT64_MAX;
+        publish_next(c);
     }
     pthread_mutex_unlock(&c->lock);
 }

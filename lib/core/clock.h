@@ -3,7 +3,9 @@
  * @file clock.h
  * The machine's time, in nanoseconds, and timers on it.
  *
- * realtime: host monotonic time minus every pause. icount: executed instructions drive time, so
+ * realtime: host monotonic time minus every pause, except that time stands still at a deadline
+ * until its timer has fired: a guest never sees a time at which something due has not happened yet,
+ * however badly the host is starved. icount: executed instructions drive time, so
  * the same inputs give the same run; while every processor is halted time jumps to the next timer.
  * Nobody below floor 5 asks the host for time in any other way.
  */
@@ -32,7 +34,7 @@ struct vm_timer {
 uint64_t vm__clock_ns(struct vm_machine *m);
 
 void vm__timer_init(struct vm_timer *t, struct vm_machine *m, void (*fn)(void *), void *opaque);
-/** Arm or move; a deadline in the past fires as soon as possible. Any thread. */
+/** Arm or move; a deadline in the past means now. Any thread. */
 void vm__timer_arm(struct vm_timer *t, uint64_t deadline_ns);
 void vm__timer_cancel(struct vm_timer *t);
 static inline bool vm__timer_armed(const struct vm_timer *t)

@@ -6,6 +6,10 @@
  * In icount mode time is `base + (instructions of the running processor since the slice began) *
  * ns_per_insn`. Only the driving thread knows the second part; other threads see the base, which
  * moves at the end of every slice.
+ *
+ * In realtime mode time is the host's, but never beyond the earliest deadline: whoever fires late
+ * finds the clock standing there. Missed ticks of a periodic timer are then made up one after the
+ * other, each at its own time, with the guest executing in between (core/run_cpu.c).
  */
 #ifndef LIBVM_CORE_CLOCK_IMPL_H
 #define LIBVM_CORE_CLOCK_IMPL_H
@@ -18,7 +22,6 @@ struct vm_clock {
     /* realtime: now = host - offset while running, else frozen. */
     _Atomic uint64_t offset;
     _Atomic uint64_t frozen; /**< UINT64_MAX: running */
-    _Atomic uint64_t seen;   /**< the latest time a processor has seen */
     /* icount. */
     _Atomic uint64_t base;
     _Atomic(struct vm_cpu *) cpu; /**< running now, or NULL */
@@ -29,7 +32,8 @@ struct vm_clock {
     struct vm_timer **heap; /**< smallest deadline first; under lock */
     uint32_t n, room;
     uint64_t order;
-    _Atomic uint64_t next; /**< deadline of heap[0], UINT64_MAX if empty */
+    uint64_t firing;       /**< deadline whose callback is at work, or UINT64_MAX; under lock */
+    _Atomic uint64_t next; /**< the earlier of heap[0]'s and `firing`; UINT64_MAX if none */
 };
 
 int vm__clock_init(struct vm_machine *m, enum vm_clock_mode mode, uint64_t ns_per_insn);
@@ -48,16 +52,13 @@ static inline uint64_t vm__clock_next(const struct vm_clock *c)
 {
     return atomic_load(&c->next);
 }
+/** A timer is due. */
+bool vm__clock_due(struct vm_machine *m);
 /** Host time of a deadline, for the loop's alarm. Realtime only. */
 uint64_t vm__clock_host_time(const struct vm_clock *c, uint64_t deadline_ns);
 
-/** Fire what is due; each timer once at most. Under the machine lock. */
+/** Fire what is due, in order, up to the first that was armed by another. Under the machine lock. */
 void vm__clock_fire(struct vm_machine *m);
-
-/** This thread begins to run @p cpu, or (NULL) ends to: realtime watches it for starvation. */
-void vm__clock_watch(struct vm_machine *m, struct vm_cpu *cpu);
-/** A timer should have fired: the caller may do it, see vm__clock_fire(). Realtime. */
-bool vm__clock_overdue(struct vm_machine *m);
 
 /** icount: a processor's slice begins and ends, on the driving thread. */
 void vm__clock_slice_begin(struct vm_machine *m, struct vm_cpu *cpu);

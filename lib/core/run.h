@@ -7,6 +7,12 @@
  * timers (realtime), or one thread that takes the processors in turn (icount, and vm_run() on the
  * caller's thread). Whatever needs everything to stand still (pause, reset, power-off) is a bit in
  * `asked`; workers that see a bit park, and the last one to park carries it out ("settles").
+ *
+ * Timers are fired by the I/O thread while every processor sleeps, else by one that runs, between
+ * two stretches of guest code. On a starved host this is what keeps ticks from being lost: time
+ * stands still at a deadline (core/clock.c), and ticks that are late come one by one with guest
+ * code in between that takes the interrupt, not in a burst while the processor's thread waits for
+ * its turn.
  */
 #ifndef LIBVM_CORE_RUN_H
 #define LIBVM_CORE_RUN_H
@@ -62,6 +68,7 @@ struct vm_run {
     bool has_io_thread;
     pthread_t io_thread;
     bool io_quit;
+    _Atomic uint32_t server; /**< index + 1 of the processor that fires timers; 0: the I/O thread */
     bool driving;           /**< vm_run() is at work */
     vm_exit last;           /**< reported by the next vm_run(), or by an event */
     struct vm_runner *runners; /**< by processor */

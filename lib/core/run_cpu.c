@@ -12,8 +12,10 @@
 #include "host/loop.h"
 #include "host/time.h"
 
-/* Instructions: a processor with a thread of its own is stopped by request. */
-enum { LONG_RUN = 1 << 30 };
+/* Instructions between two looks at the timers: usually, and while there are late ones. */
+enum { STRETCH = 500000, LATE_STRETCH = 20000 };
+
+enum { SERVER_PATIENCE_NS = 10000000 }; /* then the I/O thread reminds who should fire timers */
 
 /* ---- waking ----------------------------------------------------------------------------- */
 
@@ -84,9 +86,7 @@ static enum vm_cpu_stop run_slice(struct vm_machine *m, struct vm_runner *r, uin
     vm_exit exit = { .size = sizeof exit };
 
     atomic_store(&r->epoch, atomic_load(&m->mem->epoch));
-    vm__clock_watch(m, r->cpu);
     const enum vm_cpu_stop stop = r->cpu->cls->run(r->cpu, max_insns, &exit);
-    vm__clock_watch(m, NULL);
     atomic_store(&r->epoch, UINT64_MAX);
     r->halted = stop == VM_CPU_HALTED;
     switch (stop) {
@@ -111,42 +111,17 @@ static bool idle(struct vm_runner *r)
     return r->halted && !r->cpu->cls->has_work(r->cpu);
 }
 
-/* ---- a processor on a thread of its own ------------------------------------------------- */
-
-static void sleep_halted(struct vm_machine *m, struct vm_runner *r)
-{
-    /* The word is read before looking for work, and every kick changes it after making some: a
-     * kick in between makes the wait return at once. */
-    atomic_store(&r->sleeping, VM_SLEEP_FUTEX);
-    const uint32_t wakes = atomic_load(&r->wakes);
-    if (vm__asked(m) == 0 && idle(r))
-        vm__futex_wait(&r->wakes, wakes);
-    atomic_store(&r->sleeping, VM_SLEEP_NO);
-}
+/* ---- timers ----------------------------------------------------------------------------- */
 
 static void fire(struct vm_machine *m)
 {
-    if (vm__clock_next(m->clock) == UINT64_MAX)
+    if (!vm__clock_due(m))
         return;
     vm__lock(m);
     if (vm__clock_running(m->clock))
         vm__clock_fire(m);
     vm__unlock(m);
 }
-
-void vm__run_one(struct vm_machine *m, struct vm_runner *r)
-{
-    while (vm__asked(m) == 0) {
-        if (idle(r))
-            sleep_halted(m, r);
-        else
-            (void)run_slice(m, r, LONG_RUN);
-        if (m->clock->mode == VM_CLOCK_REALTIME && vm__clock_overdue(m))
-            fire(m); /* the I/O thread is late: see clock.c */
-    }
-}
-
-/* ---- the I/O thread --------------------------------------------------------------------- */
 
 static void set_alarm(struct vm_machine *m)
 {
@@ -155,7 +130,10 @@ static void set_alarm(struct vm_machine *m)
     /* Several threads may be setting it: the last to write is also the last to look again. */
     do {
         next = vm__clock_running(c) ? vm__clock_next(c) : UINT64_MAX;
-        vm__loop_alarm(m->loop, next != UINT64_MAX ? vm__clock_host_time(c, next) : UINT64_MAX);
+        uint64_t at = next != UINT64_MAX ? vm__clock_host_time(c, next) : UINT64_MAX;
+        if (at != UINT64_MAX && atomic_load(&m->run->server) != 0)
+            at = vm__host_ns() + SERVER_PATIENCE_NS;
+        vm__loop_alarm(m->loop, at);
     } while (vm__clock_running(c) && vm__clock_next(c) != next);
 }
 
@@ -175,6 +153,89 @@ void vm__run_deadline_moved(struct vm_machine *m)
         vm__loop_wake(m->loop);
 }
 
+/* A processor that executes guest code now, or NULL. */
+static struct vm_runner *running(struct vm_machine *m)
+{
+    for (uint32_t i = 0; i < m->n_cpus; i++) {
+        struct vm_runner *r = &m->run->runners[i];
+        if (atomic_load(&r->sleeping) == VM_SLEEP_NO)
+            return r;
+    }
+    return NULL;
+}
+
+/* On the I/O thread: fire, or have a running processor do it. */
+static void fire_or_delegate(struct vm_machine *m)
+{
+    if (!vm__clock_due(m))
+        return;
+    struct vm_runner *r = running(m);
+    if (r == NULL) {
+        atomic_store(&m->run->server, 0);
+        fire(m);
+        return;
+    }
+    uint32_t nobody = 0;
+    atomic_compare_exchange_strong(&m->run->server, &nobody, r->cpu->index + 1);
+    vm__cpu_kick(r->cpu, VM_CPU_REQ_YIELD);
+}
+
+/* On a processor's thread, between stretches. @return instructions of the next stretch. */
+static uint64_t serve_timers(struct vm_machine *m, const struct vm_runner *r)
+{
+    const uint32_t me = r->cpu->index + 1;
+    uint32_t server = atomic_load(&m->run->server);
+
+    if (server != 0 && server != me)
+        return STRETCH;
+    if (!vm__clock_due(m)) {
+        if (server == me) {
+            atomic_store(&m->run->server, 0);
+            set_alarm(m);
+        }
+        return STRETCH;
+    }
+    if (server == 0 && !atomic_compare_exchange_strong(&m->run->server, &server, me))
+        return STRETCH;
+    fire(m);
+    return LATE_STRETCH;
+}
+
+static void stop_serving(struct vm_machine *m, const struct vm_runner *r)
+{
+    uint32_t me = r->cpu->index + 1;
+    if (atomic_compare_exchange_strong(&m->run->server, &me, 0))
+        set_alarm(m);
+}
+
+/* ---- a processor on a thread of its own ------------------------------------------------- */
+
+static void sleep_halted(struct vm_machine *m, struct vm_runner *r)
+{
+    stop_serving(m, r);
+    /* The word is read before looking for work, and every kick changes it after making some: a
+     * kick in between makes the wait return at once. */
+    atomic_store(&r->sleeping, VM_SLEEP_FUTEX);
+    const uint32_t wakes = atomic_load(&r->wakes);
+    if (vm__asked(m) == 0 && idle(r))
+        vm__futex_wait(&r->wakes, wakes);
+    atomic_store(&r->sleeping, VM_SLEEP_NO);
+}
+
+void vm__run_one(struct vm_machine *m, struct vm_runner *r)
+{
+    while (vm__asked(m) == 0) {
+        const uint64_t insns = serve_timers(m, r);
+        if (!idle(r))
+            (void)run_slice(m, r, insns);
+        else if (insns == STRETCH) /* no late timer is its to fire */
+            sleep_halted(m, r);
+    }
+    stop_serving(m, r);
+}
+
+/* ---- the I/O thread --------------------------------------------------------------------- */
+
 void vm__run_io(struct vm_machine *m)
 {
     for (;;) {
@@ -185,7 +246,7 @@ void vm__run_io(struct vm_machine *m)
             return;
         set_alarm(m);
         vm__loop_run(m->loop, true);
-        fire(m);
+        fire_or_delegate(m);
         vm__events_run(m, UINT32_MAX, false);
     }
 }
@@ -248,6 +309,8 @@ static uint64_t budget(struct vm_machine *m, const struct vm_limits *limits)
         const uint64_t insns = ns / c->ns_per_insn + (ns % c->ns_per_insn != 0);
         if (insns < n)
             n = insns;
+    } else if (n > LATE_STRETCH && vm__clock_due(m)) {
+        n = LATE_STRETCH;
     }
     return n != 0 ? n : 1;
 }

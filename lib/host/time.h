@@ -10,8 +10,6 @@
 
 /** Monotonic nanoseconds. */
 uint64_t vm__host_ns(void);
-/** Nanoseconds the calling thread has had of a host processor. */
-uint64_t vm__host_thread_ns(void);
 /** Seconds since 1970, UTC. */
 uint64_t vm__host_epoch(void);
 /** Seconds to add to UTC for the host's local time, at @p epoch. */

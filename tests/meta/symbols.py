@@ -21,7 +21,7 @@ RUNTIME = {"__bss_start", "_edata", "_end", "__dso_handle", "__TMC_END__", "comp
 WRITABLE = (".data", ".bss", ".tdata", ".tbss", "COMMON")
 # Per thread, and about the thread alone: the last error (<libvm/error.h>), whose address marks the
 # thread as owner of a lock, which machine a library thread works for.
-THREAD_LOCAL = re.compile(r"^(last|mark|watch|working_for)(\.\d+)?$")
+THREAD_LOCAL = re.compile(r"^(last|mark|working_for)(\.\d+)?$")
 FORBIDDEN = set("""exit _exit _Exit quick_exit abort atexit on_exit system popen
     printf vprintf __printf_chk __vprintf_chk puts putchar perror stdout stderr stdin
     getenv secure_getenv setenv putenv unsetenv

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/board.h"
 #include "core/device.h"
@@ -96,6 +97,9 @@ static unsigned step(struct fake_vcpu *c, enum vm_cpu_stop *stop, bool *leave)
             return 4;
         c->s.pc = hex(m, at + 2, 2);
         return 0;
+    case 's':
+        nanosleep(&(struct timespec){ .tv_nsec = 30000000 }, NULL);
+        return 1;
     case 't':
         *stop = VM_CPU_SHUTDOWN;
         break;

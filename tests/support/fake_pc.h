@@ -14,6 +14,7 @@
  *     mAAAAAAAAVV write byte VV to guest-physical address AAAAAAAA
  *     jOO        jump to offset OO of the program
  *     cNOO       jump to offset OO on processor N
+ *     s          the host takes the processor away for 30 ms
  *     t          triple fault
  *     e          the engine gives up
  *     b          breakpoint

@@ -314,6 +314,29 @@ Test(threads, a_halted_machine_sleeps)
     vm_machine_destroy(m);
 }
 
+Test(threads, a_starved_processor_gets_every_tick_and_time_waits_for_it)
+{
+    vm_machine *m = fake_pc("o004032sss+j0a", 1); /* a tick every 5 ms; 90 ms are lost */
+    cr_assert_eq(vm_machine_start(m), VM_OK);
+    wait_for_ticks(m, 40);
+    cr_assert_eq(vm_machine_pause(m), VM_OK);
+    cr_assert_geq(fake_cpu(m, 0)->interrupts + 1, fake_ticks(m));
+    vm_machine_destroy(m);
+}
+
+Test(threads, a_busy_guest_does_not_hold_up_its_timers)
+{
+    vm_machine *m = fake_pc("o00400a+j07", 2);
+    cr_assert_eq(vm_machine_start(m), VM_OK);
+    wait_for_ticks(m, 300);
+    cr_assert_eq(vm_machine_pause(m), VM_OK);
+    const uint64_t ticks = fake_ticks(m), now = vm_clock_ns(m);
+    cr_assert_geq(now, ticks * 1000000);
+    cr_assert_lt(now, (ticks + 1) * 1000000 + 3000000, "%llu ticks of 1 ms in %llu ns",
+                 (unsigned long long)ticks, (unsigned long long)now);
+    vm_machine_destroy(m);
+}
+
 static void keep_kinds(void *ud, const vm_event *event)
 {
     uint32_t *kinds = ud;
