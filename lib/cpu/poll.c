@@ -35,8 +35,10 @@ static uint32_t latch(struct vcpu *c)
         c->st.init_pending = 1;
     if (req & VM_CPU_REQ_SIPI)
         c->st.sipi_pending = 1;
-    if (req & VM_CPU_REQ_MEM)
+    if (req & VM_CPU_REQ_MEM) {
+        c->st.a20_masked = atomic_load(&c->cpus->a20_masked);
         c->cpus->engine->flush(c, VM_FLUSH_MEM, 0);
+    }
     if (req & VM_CPU_REQ_CODE)
         c->cpus->engine->flush(c, VM_FLUSH_CODE, 0);
     if (req & VM_CPU_REQ_RESET)

@@ -87,6 +87,16 @@ static void free_shared(struct x86_cpus *s)
     free(s);
 }
 
+static void hub_a20(void *cpus, int on)
+{
+    struct x86_cpus *s = cpus;
+
+    if (atomic_exchange(&s->a20_masked, (uint8_t)!on) == (uint8_t)!on)
+        return;
+    for (uint32_t n = 0; n < s->n; n++)
+        vm__cpu_kick(&s->cpu[n]->cpu, VM_CPU_REQ_MEM);
+}
+
 static int create_shared(struct vm_machine *m, struct x86_cpus **out)
 {
     struct x86_cpus *s = calloc(1, sizeof *s);
@@ -113,6 +123,7 @@ static int create_shared(struct vm_machine *m, struct x86_cpus **out)
     hub->intr = vm__x86_hub_intr;
     hub->nmi = vm__x86_hub_nmi;
     hub->smi = vm__x86_hub_smi;
+    hub->a20 = hub_a20;
     hub->cpus = s;
     *out = s;
     return VM_OK;
@@ -126,6 +137,7 @@ static void release_shared(struct x86_cpus *s)
     hub->msi = NULL;
     hub->intr = NULL;
     hub->nmi = hub->smi = NULL;
+    hub->a20 = NULL;
     hub->cpus = NULL;
     free_shared(s);
 }

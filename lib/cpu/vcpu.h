@@ -101,6 +101,7 @@ struct x86_cpus {
     uint32_t n;
     struct vcpu *cpu[VM_MAX_CPUS];
     _Atomic uint32_t bus_lock;     /**< split and uncached LOCKed accesses */
+    _Atomic uint8_t a20_masked;    /**< level of A20M#, which processors take up by VM_CPU_REQ_MEM */
     /* Pages that got their first code while other processors may still hold cached write
      * permission: see interp/block.c. */
     _Atomic uint32_t shoot_lock;
