@@ -171,6 +171,15 @@ def test_reboot_starts_the_kernel_again(kernel):
     assert done.returncode == 3 and done.stdout == "aa", done
 
 
+def test_x87_exception_without_a_handler(kernel):
+    """CR0.NE is clear and nothing serves IRQ 13: 1 / 0 unmasked must stay the guest's affair."""
+    code = (b"\xdb\xe3\xc7\x05\x00\x00\x20\x00\x40\x03\x00\x00\xd9\x2d\x00\x00\x20\x00"  # fldcw
+            b"\xd9\xee\xd9\xe8\xd8\xf1\xd9\xe8\x9b")  # fldz, fld1, fdiv, fld1, fwait
+    done = run("-kernel", kernel(code + out8(0xF4, 3) + HALT), "-device", "isa-debug-exit",
+               "-serial", "null")
+    assert done.returncode == 7, done
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_it(kernel, sig):
     child = subprocess.Popen([VMRUN, "-kernel", kernel(out8(0x3F8, 0x41) + HALT)],

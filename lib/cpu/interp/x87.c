@@ -13,7 +13,7 @@
  */
 #include "cpu/interp/x87.h"
 
-enum { FSW_ES = 0x80, FSW_TOP_SHIFT = 11, FCW_MASKS = 0x3f };
+enum { FSW_ES = 0x80, FSW_TOP_SHIFT = 11, FSW_TOP_AND_CONDITIONS = 0x7f00, FCW_MASKS = 0x3f };
 
 /* FXSAVE image as far as x87 is concerned [SDM-2A FXSAVE]. */
 struct fx {
@@ -70,12 +70,18 @@ X86_NOINLINE void vm__x87_check_pending(struct vcpu *c, const struct x86_insn *i
 {
     uint16_t fsw = c->x87_live ? live_fsw() : c->st.fsw;
 
-    /* With CR0.NE clear the chip set would be told through FERR# and IRQ 13; nothing here wires
-     * it, and the instruction goes on. */
-    if ((fsw & FSW_ES) && (c->st.cr0 & X86_CR0_NE)) {
+    if (!(fsw & FSW_ES))
+        return;
+    if (c->st.cr0 & X86_CR0_NE) {
         x87_leave(c);
         vm__x86_fault(c, i, X86_XMF, 0);
     }
+    /* With CR0.NE clear the chip set is told through FERR# and IRQ 13; nothing here wires it. What
+     * its handler ends with, FNCLEX, is done here: the host would take the exception otherwise. */
+    if (c->x87_live)
+        __asm__ volatile("fnclex");
+    else
+        c->st.fsw &= FSW_TOP_AND_CONDITIONS;
 }
 
 /* Start of every waiting instruction. */
