@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "core/device_impl.h"
+#include "core/field_io.h"
 #include "core/input.h"
 #include "devices/classes.h"
 #include "devices/firmware/fw_cfg.h"
@@ -219,16 +220,44 @@ static void step(struct fuzz *z)
     }
 }
 
+/** Load a damaged copy of a device's own state: refused or taken, all must go on until a reset. */
+static void load_damaged(struct fuzz *z, struct vm_dev *dev)
+{
+    struct vm_buf saved = { 0 };
+    struct vm_reader r;
+
+    vm__lock(dev->m);
+    vm__fields_save(&saved, dev->cls->fields, dev->state);
+    for (unsigned i = 0; i < 4 && saved.len > 0; i++)
+        saved.data[below(z, saved.len)] = (uint8_t)some_value(z);
+    r = (struct vm_reader) { .data = saved.data, .len = saved.len };
+    int st = vm__fields_load(&r, dev->cls->fields, 1, dev->state);
+    if (st == VM_OK && dev->cls->post_load != NULL)
+        st = dev->cls->post_load(dev);
+    if (st != VM_OK)
+        vm__dev_reset(dev, VM_DEV_RESET_COLD);
+    vm__unlock(dev->m);
+    free(saved.data);
+    for (unsigned i = 0; i < 100; i++)
+        step(z);
+    for (unsigned i = 0; i < z->n_devices; i++)
+        fake_reset(z->devices[i], VM_DEV_RESET_COLD);
+}
+
 /** Now and then: much time at once, a reset, saving and loading. */
 static void seldom(struct fuzz *z)
 {
     struct vm_dev *dev = z->devices[below(z, z->n_devices)];
-    switch (below(z, 4)) {
+    switch (below(z, 5)) {
     case 0:
         fake_advance(&z->f, below(z, 50000000));
         break;
     case 1:
         fake_reset(dev, (enum vm_reset_kind)below(z, 2));
+        break;
+    case 2:
+        if (dev->cls->fields != NULL)
+            load_damaged(z, dev);
         break;
     default:
         if (dev->cls->fields != NULL)

@@ -417,12 +417,21 @@ static void i8042_reset(struct vm_dev *dev, enum vm_reset_kind kind)
     update_irq(dev);
 }
 
+static bool takes_data(uint8_t command)
+{
+    return command == 0 || command == CMD_LOAD_PASSWORD ||
+           (command >= CMD_WRITE_RAM && command < CMD_WRITE_RAM + RAM) ||
+           (command >= CMD_WRITE_OUTPUT && command <= CMD_WRITE_MOUSE);
+}
+
 static int i8042_post_load(struct vm_dev *dev)
 {
     struct i8042 *s = vm_dev_state(dev);
     if (!ps2_queue_is_sane(&s->answers) || !ps2_queue_is_sane(&s->keyboard.out) ||
         !ps2_queue_is_sane(&s->mouse.out))
         return vm__fail(VM_E_CORRUPT, "keyboard controller queue out of range");
+    if (!takes_data(s->command))
+        return vm__fail(VM_E_CORRUPT, "keyboard controller command 0x%x takes no data", s->command);
     vm__dev_irq(dev, OUT_A20, s->output_port & PORT_A20);
     return VM_OK;
 }

@@ -419,7 +419,7 @@ static void hpet_reset(struct vm_dev *dev, enum vm_reset_kind kind)
     s->config = 0;
     s->base = 0;
     s->base_ns = vm__dev_now(dev);
-    for (unsigned n = 0; n < s->n_timers; n++) {
+    for (unsigned n = 0; n < MAX_TIMERS; n++) {
         struct hpet_timer *t = &s->t[n];
         t->config = t->period = t->fsb = 0;
         t->comparator = t->target = NEVER;
