@@ -58,12 +58,12 @@ enum {
     VM_X86_CR3 = 0x53,
     VM_X86_CR4 = 0x54,
     VM_X86_CR8 = 0x58,
-    VM_X86_DR0 = 0x60,  /**< + 0…7; 8 bytes */
+    VM_X86_DR0 = 0x60, /**< + 0…7; 8 bytes */
     VM_X86_XCR0 = 0x70,
-    VM_X86_ST0 = 0x80,  /**< + 0…7, relative to TOP; 10 bytes */
-    VM_X86_FCW = 0x90,  /**< x87 words, 2 bytes; FIP and FDP 8 */
+    VM_X86_ST0 = 0x80, /**< + 0…7, relative to TOP; 10 bytes */
+    VM_X86_FCW = 0x90, /**< x87 words, 2 bytes; FIP and FDP 8 */
     VM_X86_FSW = 0x91,
-    VM_X86_FTW = 0x92,  /**< full 16-bit form */
+    VM_X86_FTW = 0x92, /**< full 16-bit form */
     VM_X86_FOP = 0x93,
     VM_X86_FIP = 0x94,
     VM_X86_FDP = 0x95,
@@ -92,15 +92,18 @@ VM_API uint32_t vm_cpu_count(const vm_machine *m);
  * @since 0.1
  */
 VM_API int vm_cpu_reg_read(vm_cpu *cpu, uint32_t reg, void *buf, size_t size);
-/** Write a register; the value is checked as the instruction that loads it would. [cpu] @since 0.1 */
+/** Write a register; the value is checked as the instruction that loads it would. [cpu] @since 0.1
+ */
 VM_API int vm_cpu_reg_write(vm_cpu *cpu, uint32_t reg, const void *buf, size_t size);
 /** [any] The number of "rax", "xmm3", "cr0", "msr:0x1b"; VM_E_NOENT if there is none. @since 0.1 */
 VM_API int64_t vm_cpu_reg_id(vm_machine *m, const char *name);
-/** Guest-linear to guest-physical without side effects. [cpu] @retval VM_E_RANGE not mapped so. @since 0.1 */
+/** Guest-linear to guest-physical without side effects. [cpu] @retval VM_E_RANGE not mapped so.
+ * @since 0.1 */
 VM_API int vm_cpu_translate(vm_cpu *cpu, uint64_t gva, int access, uint64_t *gpa);
 /** [cpu] Instructions executed. @since 0.1 */
 VM_API uint64_t vm_cpu_insns(vm_cpu *cpu);
-/** Copy through the processor's page tables. [cpu] @retval VM_E_RANGE some byte is not mapped. @since 0.1 */
+/** Copy through the processor's page tables. [cpu] @retval VM_E_RANGE some byte is not mapped.
+ * @since 0.1 */
 VM_API int vm_vmem_read(vm_cpu *cpu, uint64_t gva, void *buf, size_t len);
 /** The same for writing; what the page tables make read-only is VM_E_RANGE too. [cpu] @since 0.1 */
 VM_API int vm_vmem_write(vm_cpu *cpu, uint64_t gva, const void *buf, size_t len);

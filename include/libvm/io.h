@@ -28,7 +28,8 @@ typedef struct vm_chr_ops {
     void (*room)(void *ud);
 } vm_chr_ops;
 
-/** Connect a channel, in place of what was there. @p ops is copied. [owner] @retval VM_E_NOENT no such channel. @since 0.1 */
+/** Connect a channel, in place of what was there. @p ops is copied. [owner] @retval VM_E_NOENT no
+ * such channel. @since 0.1 */
 VM_API int vm_chr_attach(vm_machine *m, const char *id, const vm_chr_ops *ops, void *ud,
                          vm_free_fn free_ud);
 /** Give bytes to the guest. [any] @return how many were taken, or a negative status. @since 0.1 */

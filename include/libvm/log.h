@@ -30,8 +30,8 @@ enum {
     VM_LOG_IRQ = 1 << 5,
     VM_LOG_CPU = 1 << 6,
     VM_LOG_JIT = 1 << 7,
-    VM_LOG_IO = 1 << 8,  /**< register and port accesses, with names */
-    VM_LOG_INT = 1 << 9, /**< interrupts and exceptions as the processor takes them */
+    VM_LOG_IO = 1 << 8,    /**< register and port accesses, with names */
+    VM_LOG_INT = 1 << 9,   /**< interrupts and exceptions as the processor takes them */
     VM_LOG_EXEC = 1 << 10, /**< blocks as they are run */
     VM_LOG_ASM = 1 << 11,  /**< instructions as they are decoded */
 };
@@ -39,8 +39,8 @@ enum {
 /** One message. */
 typedef struct vm_log_record {
     uint32_t size;
-    uint32_t level;     /**< VM_LOG_ERROR … */
-    uint32_t category;  /**< one bit of the mask */
+    uint32_t level;    /**< VM_LOG_ERROR … */
+    uint32_t category; /**< one bit of the mask */
     uint32_t reserved;
     const char *source; /**< the instance: "ns16550@3f8", "cpu0" */
     const char *text;   /**< one line, no newline */

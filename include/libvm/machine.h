@@ -46,7 +46,8 @@ VM_API int vm_machine_start(vm_machine *m);
 VM_API int vm_machine_pause(vm_machine *m);
 /** Go on after a pause. [any] @since 0.1 */
 VM_API int vm_machine_resume(vm_machine *m);
-/** Ask for a pause and return at once; vm_run() comes back with VM_EXIT_STOPPED. [any] Wait-free. @since 0.1 */
+/** Ask for a pause and return at once; vm_run() comes back with VM_EXIT_STOPPED. [any] Wait-free.
+ * @since 0.1 */
 VM_API int vm_machine_stop(vm_machine *m);
 /** Press the reset button. [any] @since 0.1 */
 VM_API int vm_machine_reset(vm_machine *m, int kind);
@@ -91,7 +92,8 @@ typedef struct vm_event {
 VM_API int vm_machine_on_event(vm_machine *m, uint32_t mask,
                                void (*fn)(void *ud, const vm_event *event), void *ud,
                                vm_free_fn free_ud);
-/** A descriptor that is readable while vm_machine_dispatch() has work; the machine owns it. [any] @since 0.1 */
+/** A descriptor that is readable while vm_machine_dispatch() has work; the machine owns it. [any]
+ * @since 0.1 */
 VM_API int vm_machine_fd(vm_machine *m);
 /** Run pending event callbacks here. [owner] @return how many ran. @since 0.1 */
 VM_API int vm_machine_dispatch(vm_machine *m, uint32_t max_events);
@@ -114,7 +116,7 @@ typedef struct vm_exit {
     uint32_t reason;
     uint32_t cpu;
     int32_t code;
-    uint64_t addr;   /**< guest address concerned */
+    uint64_t addr; /**< guest address concerned */
     uint64_t data;
     uint64_t icount; /**< instructions executed since the machine was built */
     uint32_t len;

@@ -28,7 +28,8 @@ VM_API int vm_mem_read(vm_machine *m, uint64_t gpa, void *buf, size_t len);
 /** Write guest-physical RAM; ROM is not changed and answers VM_E_RANGE. @since 0.1 */
 VM_API int vm_mem_write(vm_machine *m, uint64_t gpa, const void *buf, size_t len);
 
-/** A device window of the caller's. Reads and writes return 0, or an error that stops the machine. */
+/** A device window of the caller's. Reads and writes return 0, or an error that stops the machine.
+ */
 typedef struct vm_io_ops {
     uint32_t size;
     uint32_t min_access; /**< bytes; 0: 1 */

@@ -24,7 +24,8 @@ extern "C" {
 VM_API int vm_machine_save(vm_machine *m, void **data, size_t *len);
 /**
  * Load. [owner] The machine is unchanged if the bytes are refused.
- * @retval VM_E_CORRUPT malformed; VM_E_VERSION from a newer or different machine; VM_E_STATE it runs
+ * @retval VM_E_CORRUPT malformed; VM_E_VERSION from a newer or different machine; VM_E_STATE it
+ * runs
  * @since 0.1
  */
 VM_API int vm_machine_load(vm_machine *m, const void *data, size_t len);

@@ -23,7 +23,8 @@
 extern "C" {
 #endif
 
-/** Called once when the library drops its last use of @p ud. May be NULL wherever it is asked for. */
+/** Called once when the library drops its last use of @p ud. May be NULL wherever it is asked for.
+ */
 typedef void (*vm_free_fn)(void *ud);
 
 /**

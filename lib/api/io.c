@@ -46,9 +46,9 @@ static void user_close(void *opaque)
     free(c);
 }
 
-static const struct vm_chr_host_ops user_ops = {
-    .write = user_write, .room = user_room, .close = user_close
-};
+static const struct vm_chr_host_ops user_ops = { .write = user_write,
+                                                 .room = user_room,
+                                                 .close = user_close };
 
 static struct vm_chr *find_chr(vm_machine *m, const char *id)
 {

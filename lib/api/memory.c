@@ -92,7 +92,7 @@ static vm_region *add_window(vm_machine *m, const char *name, enum vm_space spac
     }
     w->m = m;
     memcpy(&w->calls, calls, calls->size < sizeof w->calls ? calls->size : sizeof w->calls);
-    w->ops = (struct vm_window_ops){
+    w->ops = (struct vm_window_ops) {
         .read = user_read,
         .write = user_write,
         .min_access = (uint8_t)w->calls.min_access,

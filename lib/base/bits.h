@@ -13,8 +13,7 @@
 #define VM_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /** The struct that @p member of it lies in. */
-#define VM_CONTAINER_OF(ptr, type, member)                                                        \
-    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define VM_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline uint64_t vm_bit(unsigned n)
 {

@@ -119,5 +119,5 @@ struct vm_reader vm__read_part(struct vm_reader *r, uint64_t len)
 {
     const size_t n = len <= SIZE_MAX ? (size_t)len : SIZE_MAX;
     const uint8_t *p = vm__read_bytes(r, n);
-    return (struct vm_reader){ .data = p, .len = p != NULL ? n : 0, .failed = p == NULL };
+    return (struct vm_reader) { .data = p, .len = p != NULL ? n : 0, .failed = p == NULL };
 }

@@ -44,7 +44,7 @@ static void set(int code, int os_errno, uint64_t guest_addr, const char *fmt, va
     }
     clip(line, n);
     memcpy(last.line, line, sizeof line);
-    last.error = (vm_error){
+    last.error = (vm_error) {
         .size = sizeof last.error,
         .code = code,
         .os_errno = os_errno,
@@ -108,15 +108,15 @@ int vm__fail_prefix(int code, const char *fmt, ...)
 const vm_error *vm_last_error(void)
 {
     if (last.error.message == NULL)
-        last.error = (vm_error){ .size = sizeof last.error, .message = "" };
+        last.error = (vm_error) { .size = sizeof last.error, .message = "" };
     return &last.error;
 }
 
 const char *vm_strerror(int code)
 {
     switch (code) {
-#define X(name, number, words)                                                                    \
-    case number:                                                                                  \
+#define X(name, number, words)                                                                     \
+    case number:                                                                                   \
         return words;
 #include "base/status.def"
 #undef X

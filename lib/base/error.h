@@ -15,8 +15,7 @@
 /** Store the calling thread's last error. @return @p code */
 int vm__fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** The same with the reason of a host call: ": No such file or directory" is appended. */
-int vm__fail_os(int code, int os_errno, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int vm__fail_os(int code, int os_errno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /** The same with the guest address concerned. */
 int vm__fail_at(int code, uint64_t guest_addr, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -18,7 +18,7 @@ void vm__mem_page(struct vm_machine *m, enum vm_view view, uint64_t gpa, struct 
     const uint64_t first = vm_align_down(gpa, VM_PAGE_SIZE);
     const struct vm_flat *f = vm__flat_find(vm__flat_view(m, view), gpa);
 
-    *out = (struct vm_mem_page){ 0 };
+    *out = (struct vm_mem_page) { 0 };
     if (f == NULL || f->ram == NULL || first < f->first || first + (VM_PAGE_SIZE - 1) > f->last)
         return;
     const uint64_t off = f->off + (first - f->extent_first);
@@ -269,8 +269,7 @@ int vm__dma_read(struct vm_dev *dev, uint64_t gpa, void *buf, size_t len)
             n = step(gpa, len);
             const bool window = f != NULL && !deep;
             vm_put_le_n(to, (unsigned)n,
-                        window ? vm__mmio_read(m, VM_VIEW_NORMAL, gpa, (unsigned)n)
-                               : UINT64_MAX);
+                        window ? vm__mmio_read(m, VM_VIEW_NORMAL, gpa, (unsigned)n) : UINT64_MAX);
             if (!window)
                 st = VM_E_RANGE;
         }

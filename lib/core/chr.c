@@ -20,9 +20,9 @@ struct vm_chr {
     void *guest_opaque;
     const struct vm_chr_host_ops *host;
     void *host_opaque;
-    bool host_full; /* write() took less than offered */
-    bool feed_short; /* vm__chr_feed() took less than offered */
-    bool accepting; /* in vm__chr_accept(): receive() may call it again */
+    bool host_full;   /* write() took less than offered */
+    bool feed_short;  /* vm__chr_feed() took less than offered */
+    bool accepting;   /* in vm__chr_accept(): receive() may call it again */
     uint32_t head, n; /* of queue */
     uint8_t queue[VM_CHR_QUEUE];
 };

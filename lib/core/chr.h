@@ -30,7 +30,7 @@ enum vm_chr_event {
 
 /** The device's side. Any call may be NULL. */
 struct vm_chr_guest_ops {
-    size_t (*can_receive)(void *opaque); /**< bytes it has room for now */
+    size_t (*can_receive)(void *opaque);                           /**< bytes it has room for now */
     void (*receive)(void *opaque, const uint8_t *buf, size_t len); /**< len <= can_receive() */
     void (*event)(void *opaque, enum vm_chr_event event);
     void (*writable)(void *opaque); /**< the host takes bytes again */

@@ -208,7 +208,7 @@ static bool reserve(struct vm_clock *c)
 
 void vm__timer_init(struct vm_timer *t, struct vm_machine *m, void (*fn)(void *), void *opaque)
 {
-    *t = (struct vm_timer){ .m = m, .fn = fn, .opaque = opaque, .deadline_ns = UINT64_MAX };
+    *t = (struct vm_timer) { .m = m, .fn = fn, .opaque = opaque, .deadline_ns = UINT64_MAX };
 }
 
 void vm__timer_arm(struct vm_timer *t, uint64_t deadline_ns)

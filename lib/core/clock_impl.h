@@ -57,7 +57,8 @@ bool vm__clock_due(struct vm_machine *m);
 /** Host time of a deadline, for the loop's alarm. Realtime only. */
 uint64_t vm__clock_host_time(const struct vm_clock *c, uint64_t deadline_ns);
 
-/** Fire what is due, in order, up to the first that was armed by another. Under the machine lock. */
+/** Fire what is due, in order, up to the first that was armed by another. Under the machine lock.
+ */
 void vm__clock_fire(struct vm_machine *m);
 
 /** icount: a processor's slice begins and ends, on the driving thread. */

@@ -234,7 +234,7 @@ static int put(struct vm_config *cfg, const struct vm_key *key, const char *name
         free(copy);
         return vm__fail_nomem(strlen(name));
     }
-    cfg->entries[cfg->n++] = (struct entry){ key, own_name, copy };
+    cfg->entries[cfg->n++] = (struct entry) { key, own_name, copy };
     return VM_OK;
 }
 
@@ -304,7 +304,8 @@ static int set_children(struct vm_config *cfg, const char *prefix, json_t *value
     json_t *child;
     char key[KEY_BYTES];
 
-    json_object_foreach(value, name, child) {
+    json_object_foreach(value, name, child)
+    {
         const char *dot = *prefix != '\0' ? "." : "";
         if (snprintf(key, sizeof key, "%s%s%s", prefix, dot, name) >= KEY_BYTES)
             return vm__fail(VM_E_INVAL, "a setting's name is too long: %.40s...", name);
@@ -321,7 +322,8 @@ static int set_elements(struct vm_config *cfg, const char *prefix, json_t *value
     json_t *child;
     char key[KEY_BYTES];
 
-    json_array_foreach(value, i, child) {
+    json_array_foreach(value, i, child)
+    {
         if (snprintf(key, sizeof key, "%s.%zu", prefix, i) >= KEY_BYTES)
             return vm__fail(VM_E_INVAL, "a setting's name is too long: %.40s...", prefix);
         const int st = set_json(cfg, key, child);
@@ -364,7 +366,8 @@ static int set_device(struct vm_config *cfg, const char *key, json_t *value)
         return vm__fail(VM_E_INVAL, "%s: no \"class\"", key);
     size_t n = (size_t)snprintf(text, sizeof text, "%s", cls);
 
-    json_object_foreach(value, name, child) {
+    json_object_foreach(value, name, child)
+    {
         if (strcmp(name, "class") == 0)
             continue;
         const char *s = scalar(child, number, sizeof number);

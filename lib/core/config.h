@@ -29,11 +29,11 @@ enum vm_key_type {
 /** One key; a table ends with { 0 }. */
 struct vm_key {
     const char *name;
-    uint32_t type;             /**< enum vm_key_type */
-    const char *value;         /**< default as text; NULL: not set */
-    uint64_t min, max;         /**< numbers: allowed range; max 0: any */
+    uint32_t type;              /**< enum vm_key_type */
+    const char *value;          /**< default as text; NULL: not set */
+    uint64_t min, max;          /**< numbers: allowed range; max 0: any */
     const char *const *choices; /**< enum: NULL-ended */
-    const char *help;          /**< one line */
+    const char *help;           /**< one line */
 };
 
 /** What is built into the library: filled by lib/api/registry.c, the only place that knows all. */

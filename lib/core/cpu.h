@@ -57,11 +57,13 @@ struct vm_cpu_class {
     enum vm_cpu_stop (*run)(struct vm_cpu *cpu, uint64_t max_insns, struct vm_exit *exit);
     bool (*has_work)(struct vm_cpu *cpu); /**< a halted processor must run again; wait-free */
     void (*request)(struct vm_cpu *cpu, uint32_t what);
-    uint64_t (*insns)(struct vm_cpu *cpu); /**< instructions executed so far, exact at any call-out */
+    uint64_t (*insns)(
+        struct vm_cpu *cpu); /**< instructions executed so far, exact at any call-out */
     int (*reg_read)(struct vm_cpu *cpu, uint32_t reg, void *buf, size_t size);
     int (*reg_write)(struct vm_cpu *cpu, uint32_t reg, const void *buf, size_t size);
     int64_t (*reg_id)(const char *name); /**< register number, or a negative VM_E_* */
-    int (*translate)(struct vm_cpu *cpu, uint64_t gva, int access, uint64_t *gpa); /**< no side effects */
+    int (*translate)(struct vm_cpu *cpu, uint64_t gva, int access,
+                     uint64_t *gpa); /**< no side effects */
     /** Guest-visible state for snapshots: pointer-free, described by fields. */
     void *(*state)(struct vm_cpu *cpu);
     const struct vm_field *fields;

@@ -182,8 +182,8 @@ static void pin_set(void *opaque, uint32_t n, int level)
 struct vm_irq vm__dev_pin(struct vm_dev *dev, uint32_t pin)
 {
     if (dev->cls->irq_in == NULL || pin >= dev->cls->n_irq_in)
-        return (struct vm_irq){ 0 };
-    return (struct vm_irq){ .set = pin_set, .opaque = dev, .n = pin };
+        return (struct vm_irq) { 0 };
+    return (struct vm_irq) { .set = pin_set, .opaque = dev, .n = pin };
 }
 
 int vm__dev_line(struct vm_dev *dev, uint32_t pin, uint32_t line)

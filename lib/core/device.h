@@ -77,7 +77,7 @@ struct vm_reg {
 };
 
 /** The storage of a register: `VM_REG(pl031, match)`. */
-#define VM_REG(s, f)                                                                              \
+#define VM_REG(s, f)                                                                               \
     .stored = true, .storage = offsetof(struct s, f), .width = sizeof(((struct s *)NULL)->f)
 
 /**
@@ -112,14 +112,14 @@ struct vm_prop {
     const char *help; /**< one line */
     uint32_t type;    /**< enum vm_prop_type */
     uint32_t offset;
-    uint32_t size;             /**< bytes of the member */
-    const char *value;         /**< default as text; NULL: zero */
-    uint64_t min, max;         /**< numbers: allowed range; max 0: what fits */
+    uint32_t size;              /**< bytes of the member */
+    const char *value;          /**< default as text; NULL: zero */
+    uint64_t min, max;          /**< numbers: allowed range; max 0: what fits */
     const char *const *choices; /**< enum: NULL-ended */
 };
 
-#define VM_PROP_AT_(t, s, f) .type = (t), .offset = offsetof(struct s, f),                        \
-                             .size = sizeof(((struct s *)NULL)->f)
+#define VM_PROP_AT_(t, s, f)                                                                       \
+    .type = (t), .offset = offsetof(struct s, f), .size = sizeof(((struct s *)NULL)->f)
 /** `{ "iobase", VM_PROP_UINT(ns16550, iobase), .value = "0x3f8", .max = 0xffff, .help = "…" }` */
 #define VM_PROP_BOOL(s, f) VM_PROP_AT_(VM_PROP_TYPE_BOOL, s, f)
 #define VM_PROP_UINT(s, f) VM_PROP_AT_(VM_PROP_TYPE_UINT, s, f)
@@ -150,14 +150,15 @@ struct vm_dev_class {
     uint32_t n_irq_in;  /**< input pins, served by irq_in() */
     uint32_t n_irq_out; /**< output pins, driven by vm__dev_irq(); 0 means 1 */
 
-    int (*realize)(struct vm_dev *dev);   /**< after properties; may fail with vm__fail() */
-    void (*unrealize)(struct vm_dev *dev); /**< undo realize(); windows and timers go by themselves */
+    int (*realize)(struct vm_dev *dev); /**< after properties; may fail with vm__fail() */
+    void (*unrealize)(
+        struct vm_dev *dev); /**< undo realize(); windows and timers go by themselves */
     void (*reset)(struct vm_dev *dev, enum vm_reset_kind kind); /**< after registers got .reset */
     void (*irq_in)(struct vm_dev *dev, uint32_t pin, int level);
     int (*post_load)(struct vm_dev *dev); /**< rebuild what the fields imply; check their ranges */
 
     const struct vm_pci_function *pci; /**< with VM_BUS_PCI: identification, BARs, config hooks */
-    const void *extra; /**< for a bus or board that needs more of its devices */
+    const void *extra;                 /**< for a bus or board that needs more of its devices */
 };
 
 /** An instance. Devices look at it through the calls below; boards and buses may read it. */
@@ -166,7 +167,7 @@ struct vm_dev {
     struct vm_machine *m;
     const char *id; /**< unique in the machine; owned */
     void *state;
-    void *bus_state; /**< belongs to the bus the device sits on (PCI: its config space) */
+    void *bus_state;       /**< belongs to the bus the device sits on (PCI: its config space) */
     struct vm_dev *parent; /**< the bus or bridge it sits on, or NULL */
     struct vm_irq out[VM_DEV_PINS];
     uint32_t n_windows;
@@ -224,7 +225,8 @@ int vm__dev_window_size(struct vm_dev *dev, uint32_t n, uint64_t size);
 /** Connect output @p pin to line @p line of the board (ISA IRQ, GSI). In realize(). */
 int vm__dev_line(struct vm_dev *dev, uint32_t pin, uint32_t line);
 
-/** A line in the log, with the device's id as source: vm__dev_log(dev, VM_LOG_DEBUG, VM_LOG_GUEST, …). */
+/** A line in the log, with the device's id as source: vm__dev_log(dev, VM_LOG_DEBUG, VM_LOG_GUEST,
+ * …). */
 void vm__dev_log(struct vm_dev *dev, uint32_t level, uint32_t category, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -25,7 +25,8 @@ static const char *nth_name(const void *ud, uint32_t i)
 
 static int unknown(const struct vm_dev *dev, const char *name)
 {
-    const char *near = dev->cls->props != NULL ? vm__nearest(name, nth_name, dev->cls->props) : NULL;
+    const char *near =
+        dev->cls->props != NULL ? vm__nearest(name, nth_name, dev->cls->props) : NULL;
     if (near != NULL)
         return vm__fail(VM_E_NOENT, "%s has no property %s; did you mean %s?", dev->cls->name, name,
                         near);

@@ -45,7 +45,7 @@ static int parse(char *text, struct spec *spec)
     char *rest = text;
     uint32_t n = 0;
 
-    *spec = (struct spec){ .cls = next_piece(&rest) };
+    *spec = (struct spec) { .cls = next_piece(&rest) };
     for (char *piece; (piece = next_piece(&rest)) != NULL;) {
         char *equals = strchr(piece, '=');
         const char *value = "on"; /* a bare name switches on */
@@ -60,7 +60,7 @@ static int parse(char *text, struct spec *spec)
         } else {
             if (n == MAX_SETTINGS)
                 return vm__fail(VM_E_INVAL, "%s: more than %d properties", spec->cls, MAX_SETTINGS);
-            spec->settings[n++] = (struct vm_setting){ piece, value };
+            spec->settings[n++] = (struct vm_setting) { piece, value };
         }
     }
     return VM_OK;

@@ -155,8 +155,7 @@ static int make_region(struct vm_dev *dev, uint32_t n)
     struct vm_dev_window *w = &dev->window_state[n];
     char name[96];
     snprintf(name, sizeof name, "%s.%s", dev->id, w->row.name);
-    dev->windows[n] =
-        vm__window_new(dev->m, name, w->row.space, w->row.size, &w->ops, w);
+    dev->windows[n] = vm__window_new(dev->m, name, w->row.space, w->row.size, &w->ops, w);
     return dev->windows[n] != NULL ? VM_OK : vm_last_error()->code;
 }
 
@@ -182,7 +181,7 @@ int vm__dev_init_windows(struct vm_dev *dev)
         struct vm_dev_window *w = &dev->window_state[i];
         w->dev = dev;
         w->row = rows[i];
-        w->ops = (struct vm_window_ops){
+        w->ops = (struct vm_window_ops) {
             .read = window_read,
             .write = window_write,
             .min_access = rows[i].min_access,

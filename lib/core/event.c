@@ -30,7 +30,7 @@ struct vm_events {
     void (*fn)(void *ud, const vm_event *event);
     void *ud;
     vm_free_fn free_ud;
-    int fd; /* -1: delivered by whoever drives the machine */
+    int fd;          /* -1: delivered by whoever drives the machine */
     bool delivering; /* one thread at a time: events keep their order */
 };
 
@@ -99,7 +99,8 @@ void vm__event_post(struct vm_machine *m, uint32_t kind, uint64_t a, uint64_t b,
     bool queued = false;
     if ((ev->mask & kind) != 0 && ev->n < room) {
         struct slot *s = &ev->queue[(ev->head + ev->n++) % QUEUE];
-        s->event = (vm_event){ .size = sizeof s->event, .kind = kind, .t_ns = now, .a = a, .b = b };
+        s->event =
+            (vm_event) { .size = sizeof s->event, .kind = kind, .t_ns = now, .a = a, .b = b };
         snprintf(s->text, sizeof s->text, "%s", text != NULL ? text : "");
         fd = ev->fd;
         queued = true;

@@ -177,8 +177,8 @@ static int show_fields(struct show *s, size_t prefix, const struct vm_field *fie
 {
     for (const struct vm_field *f = fields; f != NULL && f->name != NULL; f++) {
         for (uint32_t i = 0; i < f->count; i++) {
-            int n = snprintf(s->name + prefix, NAME_BYTES - prefix,
-                             f->count > 1 ? "%s[%u]" : "%s", f->name, i);
+            int n = snprintf(s->name + prefix, NAME_BYTES - prefix, f->count > 1 ? "%s[%u]" : "%s",
+                             f->name, i);
             if (n < 0 || (size_t)n >= NAME_BYTES - prefix)
                 continue; /* nested deeper than any table is */
             const int st = show_element(s, prefix + (size_t)n, f, element(f, state, i));

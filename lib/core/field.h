@@ -40,32 +40,32 @@ struct vm_field {
     const struct vm_field *sub;
 };
 
-#define VM_FIELD_AT_(t, s, f, elem, n, v, table)                                                  \
-    {                                                                                             \
-        .name = #f, .type = (t), .offset = offsetof(struct s, f), .size = (uint32_t)(elem),       \
-        .count = (uint32_t)(n), .since = (v), .sub = (table)                                      \
+#define VM_FIELD_AT_(t, s, f, elem, n, v, table)                                                   \
+    {                                                                                              \
+        .name = #f, .type = (t), .offset = offsetof(struct s, f), .size = (uint32_t)(elem),        \
+        .count = (uint32_t)(n), .since = (v), .sub = (table)                                       \
     }
 #define VM_FIELD_SIZEOF_(s, f) sizeof(((struct s *)NULL)->f)
 
 /** One integer. */
-#define VM_FIELD(s, f, since)                                                                     \
+#define VM_FIELD(s, f, since)                                                                      \
     VM_FIELD_AT_(VM_FIELD_UINT, s, f, VM_FIELD_SIZEOF_(s, f), 1, since, NULL)
 /** An array of integers. */
-#define VM_FIELD_ARRAY(s, f, since)                                                               \
-    VM_FIELD_AT_(VM_FIELD_UINT, s, f, VM_FIELD_SIZEOF_(s, f[0]),                                  \
+#define VM_FIELD_ARRAY(s, f, since)                                                                \
+    VM_FIELD_AT_(VM_FIELD_UINT, s, f, VM_FIELD_SIZEOF_(s, f[0]),                                   \
                  VM_FIELD_SIZEOF_(s, f) / VM_FIELD_SIZEOF_(s, f[0]), since, NULL)
 /** Anything, byte for byte: buffers, register files. */
-#define VM_FIELD_BYTES(s, f, since)                                                               \
+#define VM_FIELD_BYTES(s, f, since)                                                                \
     VM_FIELD_AT_(VM_FIELD_RAW, s, f, VM_FIELD_SIZEOF_(s, f), 1, since, NULL)
 /** A struct with a table of its own. */
-#define VM_FIELD_STRUCT(s, f, table, since)                                                       \
+#define VM_FIELD_STRUCT(s, f, table, since)                                                        \
     VM_FIELD_AT_(VM_FIELD_SUB, s, f, VM_FIELD_SIZEOF_(s, f), 1, since, table)
 /** An array of such structs. */
-#define VM_FIELD_STRUCTS(s, f, table, since)                                                      \
-    VM_FIELD_AT_(VM_FIELD_SUB, s, f, VM_FIELD_SIZEOF_(s, f[0]),                                   \
+#define VM_FIELD_STRUCTS(s, f, table, since)                                                       \
+    VM_FIELD_AT_(VM_FIELD_SUB, s, f, VM_FIELD_SIZEOF_(s, f[0]),                                    \
                  VM_FIELD_SIZEOF_(s, f) / VM_FIELD_SIZEOF_(s, f[0]), since, table)
 /** A timer: saved as its deadline, armed again on loading. */
-#define VM_FIELD_TIMER(s, f, since)                                                               \
+#define VM_FIELD_TIMER(s, f, since)                                                                \
     VM_FIELD_AT_(VM_FIELD_TIME, s, f, VM_FIELD_SIZEOF_(s, f), 1, since, NULL)
 
 #endif

@@ -71,8 +71,7 @@ void vm__input_relative(struct vm_machine *m, int32_t dx, int32_t dy, int32_t wh
     vm__unlock(m);
 }
 
-void vm__input_absolute(struct vm_machine *m, int32_t x, int32_t y, int32_t wheel,
-                        uint32_t buttons)
+void vm__input_absolute(struct vm_machine *m, int32_t x, int32_t y, int32_t wheel, uint32_t buttons)
 {
     vm__lock(m);
     struct vm_input *in = m->input;

@@ -37,8 +37,9 @@ struct vm_irq_hub {
     void (*ioapic_eoi)(void *ioapic, uint8_t vector); /**< EOI broadcast. Takes the machine lock. */
     void *ioapic;
     /* Given by the processors. */
-    int (*msi)(void *cpus, uint64_t address, uint32_t data); /**< [SDM-3A §11.11]; any thread; wait-free.
-                                     Returns the number of processors that accepted it. */
+    int (*msi)(void *cpus, uint64_t address,
+               uint32_t data);           /**< [SDM-3A §11.11]; any thread; wait-free.
+                 Returns the number of processors that accepted it. */
     void (*intr)(void *cpus, int level); /**< the 8259's INT output, to LINT0 of every local APIC */
     void (*nmi)(void *cpus);             /**< LINT1 / NMI pin of every local APIC */
     void (*smi)(void *cpus);

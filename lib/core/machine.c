@@ -73,8 +73,8 @@ static int choose_epoch(struct vm_machine *m)
     else if (strcmp(base, "localtime") == 0)
         m->epoch_s = now + (uint64_t)vm__host_utc_offset(now);
     else if (vm__parse_u64(base, false, &m->epoch_s) != VM_OK)
-        return vm__fail(VM_E_INVAL, "rtc.base: %s is neither utc, localtime nor a number of seconds",
-                        base);
+        return vm__fail(VM_E_INVAL,
+                        "rtc.base: %s is neither utc, localtime nor a number of seconds", base);
     return VM_OK;
 }
 
@@ -142,7 +142,7 @@ void vm__machine_random(struct vm_machine *m, void *buf, size_t len)
 
 struct vm_irq vm__machine_line(struct vm_machine *m, uint32_t n)
 {
-    return n < m->n_lines ? m->lines[n] : (struct vm_irq){ 0 };
+    return n < m->n_lines ? m->lines[n] : (struct vm_irq) { 0 };
 }
 
 int vm__machine_add_cpus(struct vm_machine *m, uint32_t count)

@@ -48,7 +48,7 @@ struct vm_machine {
     void *board_state;
     struct vm_logger log;
 
-    pthread_mutex_t lock;        /**< vm__lock() */
+    pthread_mutex_t lock;         /**< vm__lock() */
     _Atomic uintptr_t lock_owner; /**< a thread's mark; 0: nobody */
     uint32_t lock_depth;
 
@@ -72,14 +72,15 @@ struct vm_machine {
     struct vm_input *input;
     struct vm_display *displays[VM_MAX_DISPLAYS];
 
-    uint64_t epoch_s;    /**< wall clock at machine time 0 */
-    uint64_t random[4];  /**< generator state; all zero: the host's random numbers */
+    uint64_t epoch_s;   /**< wall clock at machine time 0 */
+    uint64_t random[4]; /**< generator state; all zero: the host's random numbers */
 };
 
 /** Build from a configuration: board, devices, processors. NULL with the error set. */
 struct vm_machine *vm__machine_build(const struct vm_config *cfg);
 void vm__machine_destroy(struct vm_machine *m);
-/** A machine with nothing in it but lock, clock, address space: what build starts with. For tests. */
+/** A machine with nothing in it but lock, clock, address space: what build starts with. For tests.
+ */
 struct vm_machine *vm__machine_new(const struct vm_config *cfg);
 /** For the board's build(): create processors 0…count-1 of the configuration's class. */
 int vm__machine_add_cpus(struct vm_machine *m, uint32_t count);

@@ -46,14 +46,15 @@ enum {
 struct vm_page {
     _Atomic uint32_t code_version; /**< bumped when bytes under code_sectors change */
     _Atomic uint32_t flags;        /**< VM_PAGE_* */
-    _Atomic uint64_t code_sectors; /**< bit n: bytes [64 n, 64 n + 64) hold decoded or translated code */
+    _Atomic uint64_t
+        code_sectors; /**< bit n: bytes [64 n, 64 n + 64) hold decoded or translated code */
 };
 
 /** What lies at one guest-physical page. */
 struct vm_mem_page {
-    uint8_t *host;           /**< host address of the page; NULL for MMIO and for nothing at all */
-    struct vm_page *page;    /**< valid with host */
-    bool writable;           /**< RAM; false for ROM (writes are dropped) */
+    uint8_t *host;        /**< host address of the page; NULL for MMIO and for nothing at all */
+    struct vm_page *page; /**< valid with host */
+    bool writable;        /**< RAM; false for ROM (writes are dropped) */
 };
 
 /**

@@ -74,7 +74,7 @@ void vm__mem_fini(struct vm_machine *m)
 /* Free a list or memory once no processor reads it. */
 static void retire(struct vm_address_space *as, struct vm_retired *r, bool is_ram)
 {
-    *r = (struct vm_retired){ atomic_load(&as->epoch), as->retired, is_ram };
+    *r = (struct vm_retired) { atomic_load(&as->epoch), as->retired, is_ram };
     as->retired = r;
 }
 
@@ -186,8 +186,7 @@ struct vm_region *vm__rom_new(struct vm_machine *m, const char *name, const void
                  (unsigned long long)len, (unsigned long long)size);
         return NULL;
     }
-    struct vm_region *r =
-        memory_region(m, name, VM_REGION_ROM, vm__ram_block_new(name, size));
+    struct vm_region *r = memory_region(m, name, VM_REGION_ROM, vm__ram_block_new(name, size));
     if (r != NULL && len != 0)
         memcpy(r->ram->host, data, len);
     return r;

@@ -137,8 +137,8 @@ static void settle_pause(struct vm_machine *m)
  * for ending threads stay. */
 static void settle(struct vm_machine *m)
 {
-    const uint32_t mine = VM_ASK_PAUSE | VM_ASK_RESET | VM_ASK_SHUTDOWN | VM_ASK_CRASH |
-                          VM_ASK_ERROR | VM_ASK_DEBUG;
+    const uint32_t mine =
+        VM_ASK_PAUSE | VM_ASK_RESET | VM_ASK_SHUTDOWN | VM_ASK_CRASH | VM_ASK_ERROR | VM_ASK_DEBUG;
     uint32_t asked = atomic_fetch_and(&m->run->asked, ~mine);
 
     if (vm__run_state(m) != VM_ST_RUNNING)
@@ -379,7 +379,8 @@ int vm__run_wait(struct vm_machine *m, uint32_t mask, int64_t timeout_ns, int *s
     if (((uint32_t)atomic_load(&run->state) & mask) != 0)
         st = VM_OK;
     pthread_mutex_unlock(&run->lock);
-    return st == VM_OK ? VM_OK : vm__fail(st, "the machine is still %s", state_name(vm__run_state(m)));
+    return st == VM_OK ? VM_OK
+                       : vm__fail(st, "the machine is still %s", state_name(vm__run_state(m)));
 }
 
 int vm__run_reset(struct vm_machine *m, int kind)
@@ -419,7 +420,8 @@ void vm__request_shutdown(struct vm_machine *m, uint32_t code)
 static void keep_error(struct vm_machine *m, int status, const char *text)
 {
     pthread_mutex_lock(&m->run->lock);
-    m->run->last = (vm_exit){ .size = sizeof m->run->last, .reason = VM_EXIT_ERROR, .code = status };
+    m->run->last =
+        (vm_exit) { .size = sizeof m->run->last, .reason = VM_EXIT_ERROR, .code = status };
     snprintf(m->run->last.text, sizeof m->run->last.text, "%s", text);
     pthread_mutex_unlock(&m->run->lock);
 }

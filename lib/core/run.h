@@ -35,10 +35,10 @@ enum {
 struct vm_runner {
     struct vm_machine *m;
     struct vm_cpu *cpu;
-    _Atomic uint64_t epoch;   /**< of the address space when run() was entered; UINT64_MAX: outside */
-    _Atomic uint32_t wakes;   /**< kicks so far: the futex word */
+    _Atomic uint64_t epoch; /**< of the address space when run() was entered; UINT64_MAX: outside */
+    _Atomic uint32_t wakes; /**< kicks so far: the futex word */
     _Atomic uint32_t sleeping; /**< SLEEP_* */
-    bool halted;              /**< run() said so; look at has_work() before running again */
+    bool halted;               /**< run() said so; look at has_work() before running again */
 };
 
 /** Instructions a processor runs before the next one's turn, where one thread runs all. */
@@ -54,23 +54,23 @@ struct vm_worker {
 };
 
 struct vm_run {
-    _Atomic uint32_t asked;   /**< VM_ASK_* */
-    _Atomic int state;        /**< VM_ST_*; written under both locks */
+    _Atomic uint32_t asked; /**< VM_ASK_* */
+    _Atomic int state;      /**< VM_ST_*; written under both locks */
     _Atomic int reset_kind;
     _Atomic uint32_t shutdown_code;
     pthread_mutex_t lock;
     pthread_cond_t changed; /**< anything below, or the state */
     bool go;                /**< workers may run */
     bool settling;
-    uint32_t n_workers;     /**< threads */
+    uint32_t n_workers; /**< threads */
     uint32_t parked;
     struct vm_worker *workers;
     bool has_io_thread;
     pthread_t io_thread;
     bool io_quit;
     _Atomic uint32_t server; /**< index + 1 of the processor that fires timers; 0: the I/O thread */
-    bool driving;           /**< vm_run() is at work */
-    vm_exit last;           /**< reported by the next vm_run(), or by an event */
+    bool driving;            /**< vm_run() is at work */
+    vm_exit last;            /**< reported by the next vm_run(), or by an event */
     struct vm_runner *runners; /**< by processor */
     _Atomic bool by_guest;     /**< the pending reset or power-off came from the guest */
     /* When one thread runs all; saved, so that a run does not depend on where it was cut. */

@@ -128,8 +128,7 @@ static void save_ram(struct vm_buf *b, struct vm_region *r)
         /* Holes of the memory file were never touched; looking would fill them. */
         uint64_t from, to = 0;
         while (vm__memfd_next_data(&ram->file, to, &from, &to))
-            save_pages(b, ram, from >> VM_PAGE_SHIFT,
-                       (to + VM_PAGE_SIZE - 1) >> VM_PAGE_SHIFT);
+            save_pages(b, ram, from >> VM_PAGE_SHIFT, (to + VM_PAGE_SIZE - 1) >> VM_PAGE_SHIFT);
     }
     end(b, start);
 }
@@ -242,8 +241,7 @@ static int load_cpu(struct vm_cpu *cpu, struct vm_reader *r, bool apply)
     cpu_id(cpu, id);
     int st = open_section(r, cpu->cls->name, id, 1, &version, &part);
     if (st == VM_OK)
-        st = vm__fields_load(&part, cpu->cls->fields, version,
-                             apply ? cpu->cls->state(cpu) : NULL);
+        st = vm__fields_load(&part, cpu->cls->fields, version, apply ? cpu->cls->state(cpu) : NULL);
     if (st == VM_OK)
         st = whole(&part, cpu->cls->name, id);
     return st == VM_OK ? st : vm__fail_prefix(st, "%s %s: ", cpu->cls->name, id);
@@ -316,8 +314,8 @@ static int load_head(struct vm_machine *m, struct vm_reader *r)
         return vm__fail(VM_E_VERSION, "saved from another board than %s", board_name(m));
     const uint32_t cpus = vm__read_u32(r), devs = vm__read_u32(r);
     if (r->failed || cpus != m->n_cpus || devs != m->n_devs)
-        return vm__fail(VM_E_VERSION, "saved with %u processors and %u devices, not %u and %u", cpus,
-                        devs, m->n_cpus, m->n_devs);
+        return vm__fail(VM_E_VERSION, "saved with %u processors and %u devices, not %u and %u",
+                        cpus, devs, m->n_cpus, m->n_devs);
     return VM_OK;
 }
 

@@ -104,7 +104,7 @@ struct vm_watch *vm__watch_new(struct vm_loop *loop, int fd, unsigned events,
         vm__fail_nomem(sizeof *w);
         return NULL;
     }
-    *w = (struct vm_watch){ .loop = loop, .fd = fd, .fn = fn, .opaque = opaque };
+    *w = (struct vm_watch) { .loop = loop, .fd = fd, .fn = fn, .opaque = opaque };
     if (add(loop, EPOLL_CTL_ADD, fd, events, w) != 0) {
         vm__fail_os(VM_E_IO, errno, "watch descriptor %d", fd);
         free(w);
@@ -220,7 +220,8 @@ static void run_work(struct vm_loop *loop)
 
 static void serve(struct vm_loop *loop, struct vm_watch *w, uint32_t ready)
 {
-    unsigned events = ((ready & EPOLLIN) ? VM_LOOP_IN : 0) | ((ready & EPOLLOUT) ? VM_LOOP_OUT : 0) |
+    unsigned events = ((ready & EPOLLIN) ? VM_LOOP_IN : 0) |
+                      ((ready & EPOLLOUT) ? VM_LOOP_OUT : 0) |
                       ((ready & (EPOLLHUP | EPOLLERR)) ? VM_LOOP_HUP : 0);
     loop->lock(loop->owner);
     if (!w->dead)

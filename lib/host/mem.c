@@ -39,7 +39,7 @@ void vm__memfd_unmap(struct vm_memfd *f)
         munmap(f->host, f->size);
     if (f->fd >= 0)
         close(f->fd);
-    *f = (struct vm_memfd){ .fd = -1 };
+    *f = (struct vm_memfd) { .fd = -1 };
 }
 
 int vm__memfd_clear(struct vm_memfd *f)

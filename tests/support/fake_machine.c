@@ -18,7 +18,6 @@
 
 static const struct vm_dev_class *const no_classes[] = { NULL };
 
-
 static void line_set(void *opaque, uint32_t n, int level)
 {
     struct fake_machine *f = opaque;
@@ -54,7 +53,7 @@ void fake_init_with(struct fake_machine *f, const struct vm_dev_class *const *cl
     vm__config_free(cfg);
     f->m->n_lines = FAKE_PIN;
     for (uint32_t i = 0; i < FAKE_PIN; i++)
-        f->m->lines[i] = (struct vm_irq){ .set = line_set, .opaque = f, .n = i };
+        f->m->lines[i] = (struct vm_irq) { .set = line_set, .opaque = f, .n = i };
     f->m->irq_hub.msi = msi;
     f->m->irq_hub.cpus = f;
     f->ram = vm__ram_new(f->m, "ram", FAKE_RAM_BYTES);
@@ -94,7 +93,7 @@ void fake_wire(struct fake_machine *f, struct vm_dev *dev, uint32_t pin)
 {
     assert(pin < FAKE_LINES - FAKE_PIN);
     vm__dev_connect(dev, pin,
-                    (struct vm_irq){ .set = line_set, .opaque = f, .n = FAKE_PIN + pin });
+                    (struct vm_irq) { .set = line_set, .opaque = f, .n = FAKE_PIN + pin });
 }
 
 void fake_reset(struct vm_dev *dev, enum vm_reset_kind kind)

@@ -26,7 +26,7 @@ enum { FAKE_LINES = 96, FAKE_PIN = 64, FAKE_CHR_BYTES = 4096, FAKE_RAM_BYTES = 1
 struct fake_machine {
     struct vm_machine *m;
     struct vm_ctx *ctx;
-    struct vm_region *ram; /**< FAKE_RAM_BYTES at 0 */
+    struct vm_region *ram;      /**< FAKE_RAM_BYTES at 0 */
     int level[FAKE_LINES];      /**< now */
     unsigned rises[FAKE_LINES]; /**< 0 to 1 so far */
     unsigned falls[FAKE_LINES];
@@ -78,7 +78,8 @@ size_t fake_feed(struct fake_machine *f, const char *id, const char *text);
 /** VM_ASK_* bits (core/run.h) that devices have asked for since the last call. */
 uint32_t fake_asked(struct fake_machine *f);
 
-/** Save the device's fields, reset it, load them. Asserts that saving again gives the same bytes. */
+/** Save the device's fields, reset it, load them. Asserts that saving again gives the same bytes.
+ */
 void fake_save_load(struct vm_dev *dev);
 
 #endif

@@ -36,7 +36,7 @@ static int create(struct vm_machine *m, uint32_t index, struct vm_cpu **out)
     struct fake_vcpu *c = calloc(1, sizeof *c);
     if (c == NULL)
         return vm__fail_nomem(sizeof *c);
-    c->base = (struct vm_cpu){ .cls = &fake_cpu_class, .m = m, .index = index };
+    c->base = (struct vm_cpu) { .cls = &fake_cpu_class, .m = m, .index = index };
     *out = &c->base;
     return VM_OK;
 }
@@ -50,7 +50,7 @@ static void reset(struct vm_cpu *cpu)
 {
     struct fake_vcpu *c = fake(cpu);
     const uint64_t insns = c->s.insns;
-    c->s = (struct fake_cpu_state){ .insns = insns };
+    c->s = (struct fake_cpu_state) { .insns = insns };
 }
 
 static uint32_t hex(struct vm_machine *m, uint64_t at, unsigned digits)
@@ -98,7 +98,7 @@ static unsigned step(struct fake_vcpu *c, enum vm_cpu_stop *stop, bool *leave)
         c->s.pc = hex(m, at + 2, 2);
         return 0;
     case 's':
-        nanosleep(&(struct timespec){ .tv_nsec = 30000000 }, NULL);
+        nanosleep(&(struct timespec) { .tv_nsec = 30000000 }, NULL);
         return 1;
     case 't':
         *stop = VM_CPU_SHUTDOWN;
@@ -194,9 +194,13 @@ static int cpu_post_load(struct vm_cpu *cpu)
 }
 
 static const struct vm_field cpu_fields[] = {
-    VM_FIELD(fake_cpu_state, pc, 1),    VM_FIELD(fake_cpu_state, acc, 1),
-    VM_FIELD(fake_cpu_state, insns, 1), VM_FIELD(fake_cpu_state, interrupts, 1),
-    VM_FIELD(fake_cpu_state, halted, 1), VM_FIELD(fake_cpu_state, pending, 1), { 0 },
+    VM_FIELD(fake_cpu_state, pc, 1),
+    VM_FIELD(fake_cpu_state, acc, 1),
+    VM_FIELD(fake_cpu_state, insns, 1),
+    VM_FIELD(fake_cpu_state, interrupts, 1),
+    VM_FIELD(fake_cpu_state, halted, 1),
+    VM_FIELD(fake_cpu_state, pending, 1),
+    { 0 },
 };
 
 static const struct vm_cpu_class fake_cpu_class = {
@@ -326,7 +330,7 @@ static int build(struct vm_machine *m)
     struct vm_region *ram = vm__ram_new(m, "ram", vm__config_u64(m->config, "memory.size"));
     if (ram == NULL || vm__region_place(ram, 0, VM_PRIO_RAM) != VM_OK)
         return vm_last_error()->code;
-    m->lines[0] = (struct vm_irq){ .set = line_set, .opaque = m };
+    m->lines[0] = (struct vm_irq) { .set = line_set, .opaque = m };
     m->n_lines = 1;
     if (vm__dev_add(m, &chip_class, "chip", NULL) == NULL)
         return vm_last_error()->code;

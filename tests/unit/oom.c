@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file oom.c
- * Building, running and saving a machine while the n-th allocation fails, for every n: the answer is
- * an error or success, never a crash, a leak or a hang.
+ * Building, running and saving a machine while the n-th allocation fails, for every n: the answer
+ * is an error or success, never a crash, a leak or a hang.
  *
  * A plain executable that puts itself in front of the C library's allocator.
  */

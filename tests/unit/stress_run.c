@@ -212,7 +212,7 @@ static void races(int rounds)
     struct victim v[MACHINES];
     pthread_t threads[MACHINES][3];
     for (int i = 0; i < MACHINES; i++) {
-        v[i] = (struct victim){ .m = make(i), .rounds = rounds };
+        v[i] = (struct victim) { .m = make(i), .rounds = rounds };
         pthread_create(&threads[i][0], NULL, control, &v[i]);
         pthread_create(&threads[i][1], NULL, poke, &v[i]);
         pthread_create(&threads[i][2], NULL, remap, &v[i]);

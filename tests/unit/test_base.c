@@ -110,8 +110,7 @@ Test(config, an_unknown_key_names_the_nearest)
     struct vm_ctx *ctx;
     struct vm_config *cfg = config(&ctx);
     cr_assert_eq(vm__config_set(cfg, "memory.siez", "1M"), VM_E_NOENT);
-    cr_assert_str_eq(vm_last_error()->message,
-                     "no setting memory.siez; did you mean memory.size?");
+    cr_assert_str_eq(vm_last_error()->message, "no setting memory.siez; did you mean memory.size?");
     cr_assert_eq(vm__config_set(cfg, "zzz", "1"), VM_E_NOENT);
     cr_assert_str_eq(vm_last_error()->message, "no setting zzz");
     vm__config_free(cfg);
@@ -137,8 +136,9 @@ Test(config, json_sets_all_or_nothing)
 {
     struct vm_ctx *ctx;
     struct vm_config *cfg = config(&ctx);
-    cr_assert_eq(vm__config_set_json(cfg, "{\"memory\":{\"size\":\"64M\"},\"cpu\":{\"count\":4},"
-                                          "\"device\":[{\"class\":\"x\",\"a\":\"1,2\",\"b\":true}]}"),
+    cr_assert_eq(vm__config_set_json(cfg,
+                                     "{\"memory\":{\"size\":\"64M\"},\"cpu\":{\"count\":4},"
+                                     "\"device\":[{\"class\":\"x\",\"a\":\"1,2\",\"b\":true}]}"),
                  VM_OK);
     cr_assert_eq(vm__config_u64(cfg, "cpu.count"), 4);
     cr_assert_str_eq(vm__config_str(cfg, "device.0"), "x,a=1,,2,b=on");

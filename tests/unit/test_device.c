@@ -56,8 +56,9 @@ static const struct vm_prop props[] = {
 /* clang-format on */
 
 static const struct vm_field fields[] = {
-    VM_FIELD(chip, control, 1), VM_FIELD(chip, status, 1), VM_FIELD(chip, data, 1),
-    VM_FIELD(chip, small, 1),   VM_FIELD(chip, fired, 1),  VM_FIELD_TIMER(chip, timer, 1),
+    VM_FIELD(chip, control, 1),      VM_FIELD(chip, status, 1),
+    VM_FIELD(chip, data, 1),         VM_FIELD(chip, small, 1),
+    VM_FIELD(chip, fired, 1),        VM_FIELD_TIMER(chip, timer, 1),
     VM_FIELD_BYTES(chip, memory, 1), { 0 },
 };
 

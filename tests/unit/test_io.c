@@ -198,7 +198,7 @@ Test(display, a_late_onlooker_learns_the_mode)
     cr_assert_null(vm__display_refresh(d, true));
     cr_assert_eq(vm__display_attach_guest(d, &adapter, NULL), VM_OK);
     cr_assert_eq(vm__display_attach_guest(d, &adapter, NULL), VM_E_BUSY);
-    vm__display_mode(d, &(struct vm_surface){ .width = 640, .height = 480 });
+    vm__display_mode(d, &(struct vm_surface) { .width = 640, .height = 480 });
     vm__display_attach_host(d, &onlooker, &width);
     cr_assert_eq(width, 640);
     cr_assert_eq(vm__display_refresh(d, false)->height, 480);
@@ -284,13 +284,17 @@ struct outer {
     uint64_t added; /* in version 2 */
 };
 
-static const struct vm_field inner_fields[] = { VM_FIELD(inner, a, 1), VM_FIELD(inner, b, 1), { 0 } };
-static const struct vm_field old_fields[] = {
-    VM_FIELD(outer, first, 1), VM_FIELD_STRUCTS(outer, in, inner_fields, 1), { 0 }
-};
+static const struct vm_field inner_fields[] = { VM_FIELD(inner, a, 1),
+                                                VM_FIELD(inner, b, 1),
+                                                { 0 } };
+static const struct vm_field old_fields[] = { VM_FIELD(outer, first, 1),
+                                              VM_FIELD_STRUCTS(outer, in, inner_fields, 1),
+                                              { 0 } };
 static const struct vm_field new_fields[] = {
-    VM_FIELD(outer, first, 1), VM_FIELD_STRUCTS(outer, in, inner_fields, 1),
-    VM_FIELD(outer, added, 2), { 0 },
+    VM_FIELD(outer, first, 1),
+    VM_FIELD_STRUCTS(outer, in, inner_fields, 1),
+    VM_FIELD(outer, added, 2),
+    { 0 },
 };
 
 Test(field, an_older_stream_leaves_new_fields_alone)

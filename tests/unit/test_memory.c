@@ -39,7 +39,7 @@ static uint64_t window_read(void *opaque, uint64_t off, unsigned size)
 static void window_write(void *opaque, uint64_t off, unsigned size, uint64_t value)
 {
     struct seen *s = opaque;
-    *s = (struct seen){ off, value, size, s->n + 1 };
+    *s = (struct seen) { off, value, size, s->n + 1 };
 }
 
 static const struct vm_window_ops wide = { .read = window_read, .write = window_write };
@@ -61,7 +61,7 @@ Test(memory, holes_read_all_ones_and_drop_writes)
     fake_write(&f, 0x80000000, 4, 0);
     cr_assert_eq(fake_read(&f, 0x80000000, 4), 0xffffffff);
     cr_assert_eq(fake_in16(&f, 0x1234), 0xffff);
-    cr_assert_eq(vm__mem_read(f.m, 0x80000000, &(int){ 0 }, 4), VM_E_RANGE);
+    cr_assert_eq(vm__mem_read(f.m, 0x80000000, &(int) { 0 }, 4), VM_E_RANGE);
     cr_assert_eq(vm_last_error()->guest_addr, 0x80000000);
 }
 
@@ -174,7 +174,7 @@ Test(memory, a_write_into_code_bumps_the_version_and_nothing_else_does)
     atomic_store(&page.page->code_sectors, 1u << 2); /* bytes 128 to 191 */
     vm__mem_write(f.m, 0x5000, "x", 1);
     cr_assert_eq(atomic_load(&page.page->code_version), 0);
-    vm__mem_write(f.m, 0x4ff0, (uint8_t[0x100]){ 0 }, 0x100);
+    vm__mem_write(f.m, 0x4ff0, (uint8_t[0x100]) { 0 }, 0x100);
     cr_assert_eq(atomic_load(&page.page->code_version), 1);
     cr_assert_eq(atomic_load(&page.page->code_sectors), 0);
     cr_assert(atomic_load(&page.page->flags) & VM_PAGE_DIRTY);
@@ -192,12 +192,11 @@ static void loop_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t
 
 Test(memory, dma_into_a_window_that_starts_dma_ends)
 {
-    static const struct vm_window windows[] = {
-        { "regs", .size = 0x1000, .write = loop_write }, { 0 }
-    };
-    static const struct vm_dev_class cls = {
-        .name = "loop", .state_size = sizeof(unsigned), .windows = windows
-    };
+    static const struct vm_window windows[] = { { "regs", .size = 0x1000, .write = loop_write },
+                                                { 0 } };
+    static const struct vm_dev_class cls = { .name = "loop",
+                                             .state_size = sizeof(unsigned),
+                                             .windows = windows };
     struct vm_dev *dev = fake_add(&f, &cls, NULL);
     cr_assert_eq(vm__dev_map(dev, 0, 0x20000000), VM_OK);
     fake_write(&f, 0x20000000, 4, 1);

@@ -14,7 +14,7 @@ static vm_exit last;
 
 static uint32_t run(vm_machine *m, uint64_t max_insns)
 {
-    last = (vm_exit){ .size = sizeof last };
+    last = (vm_exit) { .size = sizeof last };
     cr_assert_eq(vm_run(m, max_insns, -1, &last), VM_OK, "%s", vm_last_error()->message);
     return last.reason;
 }
@@ -281,7 +281,7 @@ Test(threads, a_pause_is_quiet_and_stops_the_clock)
     vm_machine *m = fake_pc("o004001+j07", 3);
     cr_assert_eq(vm_machine_start(m), VM_OK);
     wait_for_ticks(m, 20);
-    cr_assert_eq(vm_cpu_reg_read(vm_cpu_get(m, 0), 0, &(uint64_t){ 0 }, 8), VM_E_STATE);
+    cr_assert_eq(vm_cpu_reg_read(vm_cpu_get(m, 0), 0, &(uint64_t) { 0 }, 8), VM_E_STATE);
     cr_assert_eq(vm_machine_pause(m), VM_OK);
     cr_assert_eq(vm_machine_state(m), VM_ST_PAUSED);
     const uint64_t n = fake_counter(m, 1), t = vm_clock_ns(m), ticks = fake_ticks(m);
