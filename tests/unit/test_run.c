@@ -326,7 +326,7 @@ Test(threads, a_starved_processor_gets_every_tick_and_time_waits_for_it)
 
 Test(threads, a_busy_guest_does_not_hold_up_its_timers)
 {
-    vm_machine *m = fake_pc("o00400a+j07", 2);
+    vm_machine *m = fake_pc("o00400a+j07", 1);
     cr_assert_eq(vm_machine_start(m), VM_OK);
     wait_for_ticks(m, 300);
     cr_assert_eq(vm_machine_pause(m), VM_OK);
