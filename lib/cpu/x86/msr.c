@@ -34,12 +34,19 @@ struct msr_row {
 #define ALL   (~UINT64_C(0))
 #define U32   UINT64_C(0xffffffff)
 
+/* An interpreter does not speculate: immune to Meltdown (0), L1TF (3), SSB (4), MDS (5), machine
+ * checks on page size change (6), TAA (8), MMIO stale data (13-15), BHI (20), post-barrier RSB (24),
+ * GDS (26), RFDS (27), ITS (62); IBRS once set stays (1) [SDM-4 §2.1]. */
+#define ARCH_CAPABILITIES UINT64_C(0x400000000d10e17b)
+
 /* clang-format off */
 /* Sorted by number: looked up by bisection. */
 static const struct msr_row rows[] = {
     { 0x00000017, 0, 0, 0, FIXED },                                     /* PLATFORM_ID */
     { 0x0000003a, AT(feature_control), 0x1ff, 0, STORE },
     { 0x0000003b, AT(tsc_adjust), ALL, X86_FEAT_TSC_ADJUST, STORE },    /* and moves the TSC: below */
+    { 0x00000048, AT(spec_ctrl), 0x7, X86_FEAT_SPEC_CTRL, STORE },
+    { 0x00000049, 0, 0, X86_FEAT_SPEC_CTRL, FIXED },                    /* PRED_CMD */
     { 0x00000079, 0, 0, 0, FIXED },                                     /* BIOS_UPDT_TRIG */
     { 0x0000008b, AT(bios_sign), ALL, 0, STORE },
     { 0x000000c1, 0, 0, 0, FIXED },                                     /* PMC0, PMC1 */
@@ -47,6 +54,7 @@ static const struct msr_row rows[] = {
     { 0x000000cd, 0, 3, 0, FIXED },                                     /* FSB_FREQ */
     { 0x000000ce, 0, 0, 0, FIXED },                                     /* PLATFORM_INFO */
     { 0x000000fe, 0, 0x508, X86_FEAT_MTRR, FIXED },                     /* MTRRCAP: WC, fixed, 8 */
+    { 0x0000010a, 0, ARCH_CAPABILITIES, X86_FEAT_ARCH_CAP, FIXED },
     { 0x00000119, 0, 0, 0, FIXED },                                     /* BBL_CR_CTL */
     { 0x0000011e, 0, 0, 0, FIXED },                                     /* BBL_CR_CTL3 */
     { 0x00000140, 0, 0, 0, FIXED },                                     /* MISC_FEATURE_ENABLES */
@@ -229,7 +237,6 @@ bool vm__x86_rdmsr(struct vcpu *c, uint32_t msr, uint64_t *v)
     case 0x000006e0:
         *v = vm__x86_lapic_deadline(c);
         return vm__x86_has(c, X86_FEAT_TSC_DEADLINE);
-    case 0x0000010a: return false; /* ARCH_CAPABILITIES: not shown */
     default: break;
     }
     if (msr - 0x800 < 0x400)
