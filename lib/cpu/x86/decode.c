@@ -14,6 +14,7 @@ enum { MAX_LEN = 15, NO_SEG = 0xff, NONE = X86_NONE * 8 };
 
 struct reader {
     const uint8_t *p, *end, *start;
+    const uint8_t *limit; /* no byte from here on may be looked at; end is no later */
     const struct x86_decode_ctx *ctx;
     struct x86_insn *out;
     uint8_t rex;      /* low four bits: W R X B */
@@ -24,6 +25,20 @@ struct reader {
     bool m64, asz_prefix;
     int rip_at; /* 1 when the memory operand is RIP-relative */
 };
+
+/* The next @p n bytes (0 to 8), sign-extended; the caller has asked need(). */
+static inline uint64_t take(struct reader *r, unsigned n)
+{
+    uint64_t v = 0;
+
+    if ((size_t)(r->limit - r->p) >= 8)
+        memcpy(&v, r->p, 8); /* one load, and the excess shifted out */
+    else
+        for (unsigned k = 0; k < n; k++)
+            v |= (uint64_t)r->p[k] << (8 * k);
+    r->p += n;
+    return n == 0 ? 0 : (uint64_t)((int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n));
+}
 
 static inline bool need(const struct reader *r, size_t n)
 {
@@ -62,18 +77,9 @@ static int address32(struct reader *r)
     if (base == X86_RSP || base == X86_RBP)
         seg = X86_SS;
     o->seg = seg;
-    if (disp == 1) {
-        if (!need(r, 1))
-            return X86_DECODE_MORE;
-        o->disp = (int8_t)*r->p++;
-    } else if (disp == 4) {
-        int32_t d;
-        if (!need(r, 4))
-            return X86_DECODE_MORE;
-        memcpy(&d, r->p, 4);
-        r->p += 4;
-        o->disp = d;
-    }
+    if (!need(r, disp))
+        return X86_DECODE_MORE;
+    o->disp = (int64_t)take(r, disp);
     return X86_DECODE_OK;
 }
 
@@ -97,14 +103,7 @@ static int address16(struct reader *r)
     o->seg = base == X86_RBP ? X86_SS : X86_DS;
     if (!need(r, disp))
         return X86_DECODE_MORE;
-    if (disp == 1) {
-        o->disp = (int8_t)*r->p++;
-    } else if (disp == 2) {
-        int16_t d;
-        memcpy(&d, r->p, 2);
-        r->p += 2;
-        o->disp = d;
-    }
+    o->disp = (int64_t)take(r, disp);
     return X86_DECODE_OK;
 }
 
@@ -133,94 +132,74 @@ static inline uint16_t find_row(const struct reader *r, unsigned enc, unsigned m
     return vm__x86_cells[e->base + at];
 }
 
-/* The register number or byte offset an operand stands for. */
+/* The register number or byte offset an operand stands for; @p from says what is encoded where. */
 static inline uint8_t operand_reg(const struct reader *r, const struct x86_operand *op,
-                                  uint8_t opcode)
+                                  const uint8_t *from)
 {
-    uint8_t n;
+    uint8_t n = op->at == X86_AT_FIXED ? op->fixed : from[op->at];
 
-    switch (op->at) {
-    case X86_AT_RM: n = r->rm; break;
-    case X86_AT_REG: n = r->reg; break;
-    case X86_AT_OPCODE: n = (uint8_t)((opcode & 7) | (r->rex & 1) << 3); break;
-    case X86_AT_VVVV: n = r->m64 ? r->vvvv : r->vvvv & 7; break;
-    case X86_AT_FIXED: n = op->fixed; break;
-    default: return NONE;
-    }
-    switch (op->cls) {
-    case X86_C_GPR:
+    if (op->cls == X86_C_GPR) {
         if (op->size == X86_SZ_B && n >= 4 && n < 8 && !(r->out->flags & X86_I_REX))
             return (uint8_t)((n - 4) * 8 + 1); /* AH, CH, DH, BH */
         return (uint8_t)(n * 8);
-    case X86_C_MMX:
-    case X86_C_ST:
-    case X86_C_SEG:
+    }
+    if (op->cls == X86_C_MMX || op->cls == X86_C_ST || op->cls == X86_C_SEG)
         return n & 7; /* REX extensions are ignored */
-    default:
-        return n;
-    }
+    return n;
 }
 
-static int read_imm(struct reader *r, unsigned n, uint64_t *v, bool sign)
-{
-    if (!need(r, n))
-        return X86_DECODE_MORE;
-    switch (n) {
-    case 1: *v = sign ? (uint64_t)(int8_t)*r->p : *r->p; break;
-    case 2: {
-        uint16_t x;
-        memcpy(&x, r->p, 2);
-        *v = sign ? (uint64_t)(int16_t)x : x;
-        break;
-    }
-    case 4: {
-        uint32_t x;
-        memcpy(&x, r->p, 4);
-        *v = sign ? (uint64_t)(int32_t)x : x;
-        break;
-    }
-    default: memcpy(v, r->p, 8); break;
-    }
-    r->p += n;
-    return X86_DECODE_OK;
-}
-
-static int immediate(struct reader *r, const struct x86_row *row)
+/* Immediates of several parts, and addresses [SDM-2A §2.2.1.4]. */
+static int wide_immediate(struct reader *r, unsigned kind)
 {
     struct x86_insn *o = r->out;
-    uint64_t a = 0, b = 0;
-    int st;
+    unsigned n;
 
-    switch (row->imm) {
-    case X86_IMM_8:
-        return read_imm(r, 1, &o->imm, true);
-    case X86_IMM_16:
-        return read_imm(r, 2, &o->imm, false);
-    case X86_IMM_Z:
-        return read_imm(r, o->osz == 1 ? 2 : 4, &o->imm, true);
-    case X86_IMM_V:
-        return read_imm(r, 1u << o->osz, &o->imm, true);
+    switch (kind) {
     case X86_IMM_16_8:
-        if ((st = read_imm(r, 2, &a, false)) != 0 || (st = read_imm(r, 1, &b, false)) != 0)
-            return st;
-        o->imm = a | b << 16;
+        if (!need(r, 3))
+            return X86_DECODE_MORE;
+        o->imm = take(r, 2) & 0xffff;
+        o->imm |= (take(r, 1) & 0xff) << 16;
         return X86_DECODE_OK;
     case X86_IMM_FAR:
-        if ((st = read_imm(r, o->osz == 1 ? 2 : 4, &a, false)) != 0 ||
-            (st = read_imm(r, 2, &b, false)) != 0)
-            return st;
-        o->imm = a | b << 32;
+        n = o->osz == 1 ? 2 : 4;
+        if (!need(r, n + 2))
+            return X86_DECODE_MORE;
+        o->imm = take(r, n) & (n == 2 ? 0xffff : 0xffffffff);
+        o->imm |= (take(r, 2) & 0xffff) << 32;
         return X86_DECODE_OK;
-    case X86_IMM_MOFFS:
-        st = read_imm(r, 1u << o->asz, &a, false);
-        o->disp = (int64_t)a;
+    default: /* X86_IMM_MOFFS */
+        n = 1u << o->asz;
+        if (!need(r, n))
+            return X86_DECODE_MORE;
+        o->disp = (int64_t)(take(r, n) & (~UINT64_C(0) >> (64 - 8 * n)));
         o->base = o->index = NONE;
         o->seg = X86_DS;
         o->flags |= X86_I_MEM;
-        return st;
-    default:
         return X86_DECODE_OK;
     }
+}
+
+static inline int immediate(struct reader *r, const struct x86_row *row)
+{
+    /* Bytes by kind and operand size. */
+    static const uint8_t bytes[X86_IMM_16_8][4] = {
+        [X86_IMM_8] = { 1, 1, 1, 1 }, [X86_IMM_16] = { 2, 2, 2, 2 },
+        [X86_IMM_Z] = { 4, 2, 4, 4 }, [X86_IMM_V] = { 1, 2, 4, 8 },
+    };
+    struct x86_insn *o = r->out;
+
+    if (row->imm >= X86_IMM_16_8)
+        return wide_immediate(r, row->imm);
+    unsigned n = bytes[row->imm][o->osz];
+    if (n == 0)
+        return X86_DECODE_OK;
+    if (!need(r, n))
+        return X86_DECODE_MORE;
+    o->imm = take(r, n);
+    if (row->imm == X86_IMM_16)
+        o->imm &= 0xffff;
+    return X86_DECODE_OK;
 }
 
 static void operand_size(struct reader *r, const struct x86_row *row)
@@ -238,57 +217,59 @@ static void operand_size(struct reader *r, const struct x86_row *row)
         o->osz = (r->ctx->code == 1) == p66 ? 2 : 1;
 }
 
-/* Legacy prefixes and REX. Leaves r->p at the opcode. */
-static int prefixes(struct reader *r)
+/* What a byte is before the opcode: not a prefix, a legacy one, REX in 64-bit mode. */
+enum { OPCODE, LEGACY, REX };
+/* clang-format off */
+static const uint8_t prefix_kind[256] = {
+    [0x26] = LEGACY, [0x2e] = LEGACY, [0x36] = LEGACY, [0x3e] = LEGACY, [0x64] = LEGACY,
+    [0x65] = LEGACY, [0x66] = LEGACY, [0x67] = LEGACY, [0xf0] = LEGACY, [0xf2] = LEGACY,
+    [0xf3] = LEGACY, [0x40 ... 0x4f] = REX,
+};
+/* clang-format on */
+
+static void legacy_prefix(struct reader *r, uint8_t b)
 {
     struct x86_insn *o = r->out;
 
+    switch (b) {
+    case 0x64: r->seg = X86_FS; break;
+    case 0x65: r->seg = X86_GS; break;
+    case 0x66: o->flags |= X86_I_OPSZ; break;
+    case 0x67: r->asz_prefix = true; break;
+    case 0xf0: o->flags |= X86_I_LOCK; break;
+    case 0xf2:
+        o->flags = (uint8_t)((o->flags & ~X86_I_REP) | X86_I_REPNE);
+        r->pp = X86_PP_F2;
+        break;
+    case 0xf3:
+        o->flags = (uint8_t)((o->flags & ~X86_I_REPNE) | X86_I_REP);
+        r->pp = X86_PP_F3;
+        break;
+    default:
+        /* ES, CS, SS, DS: in 64-bit mode null prefixes [SDM-2A §2.2.1.3, SDM-1 §3.4.2.1]. */
+        if (!r->m64)
+            r->seg = b >> 3 & 3;
+        break;
+    }
+}
+
+/* Legacy prefixes and REX. Leaves r->p at the opcode. */
+static inline int prefixes(struct reader *r)
+{
     for (;;) {
         if (!need(r, 1))
             return X86_DECODE_MORE;
-        uint8_t b = *r->p;
-        switch (b) {
-        case 0x26: case 0x2e: case 0x36: case 0x3e:
-            /* In 64-bit mode these are null prefixes [SDM-2A §2.2.1.3, SDM-1 §3.4.2.1]. */
-            if (!r->m64)
-                r->seg = b >> 3 & 3;
-            break;
-        case 0x64: r->seg = X86_FS; break;
-        case 0x65: r->seg = X86_GS; break;
-        case 0x66: o->flags |= X86_I_OPSZ; break;
-        case 0x67: r->asz_prefix = true; break;
-        case 0xf0: o->flags |= X86_I_LOCK; break;
-        case 0xf2:
-            o->flags = (uint8_t)((o->flags & ~X86_I_REP) | X86_I_REPNE);
-            r->pp = X86_PP_F2;
-            break;
-        case 0xf3:
-            o->flags = (uint8_t)((o->flags & ~X86_I_REPNE) | X86_I_REP);
-            r->pp = X86_PP_F3;
-            break;
-        default:
-            if ((b & 0xf0) == 0x40 && r->m64) {
-                /* Only the one that directly precedes the opcode counts. */
-                r->rex = b & 0x0f;
-                o->flags |= X86_I_REX;
-                r->p++;
-                if (r->p - r->start > MAX_LEN)
-                    return X86_DECODE_LONG;
-                if (!need(r, 1))
-                    return X86_DECODE_MORE;
-                uint8_t n = *r->p;
-                if ((n & 0xf0) != 0x40 && n != 0x66 && n != 0x67 && n != 0xf0 && n != 0xf2 &&
-                    n != 0xf3 && (n & 0xe7) != 0x26 && n != 0x64 && n != 0x65)
-                    return X86_DECODE_OK;
-                r->rex = 0;
-                o->flags &= (uint8_t)~X86_I_REX;
-                continue;
-            }
+        uint8_t b = *r->p, kind = prefix_kind[b];
+        if (kind == OPCODE || (kind == REX && !r->m64))
             return X86_DECODE_OK;
-        }
         r->p++;
-        if (r->p - r->start > MAX_LEN)
-            return X86_DECODE_LONG;
+        /* A REX counts only directly before the opcode: any later prefix undoes it. */
+        r->rex = kind == REX ? b & 0x0f : 0;
+        r->out->flags &= (uint8_t)~X86_I_REX;
+        if (kind == REX)
+            r->out->flags |= X86_I_REX;
+        else
+            legacy_prefix(r, b);
     }
 }
 
@@ -353,13 +334,26 @@ static bool allowed(const struct reader *r, const struct x86_row *row)
 static inline void set_operands(const struct reader *r, const struct x86_row *row, uint8_t opcode)
 {
     struct x86_insn *o = r->out;
+    const uint8_t from[] = {
+        [X86_AT_NONE] = NONE,
+        [X86_AT_RM] = r->rm,
+        [X86_AT_REG] = r->reg,
+        [X86_AT_OPCODE] = (uint8_t)((opcode & 7) | (r->rex & 1) << 3),
+        [X86_AT_VVVV] = r->m64 ? r->vvvv : r->vvvv & 7,
+        [X86_AT_IS4] = NONE,
+        [X86_AT_IMM] = NONE,
+        [X86_AT_FIXED] = NONE,
+        [X86_AT_MOFFS] = X86_NONE, /* a general register to be */
+        [X86_AT_SI] = NONE,
+        [X86_AT_DI] = NONE,
+    };
 
     if (row->n_ops > 0)
-        o->dst = operand_reg(r, &row->op[0], opcode);
+        o->dst = operand_reg(r, &row->op[0], from);
     if (row->n_ops > 1)
-        o->src = operand_reg(r, &row->op[1], opcode);
+        o->src = operand_reg(r, &row->op[1], from);
     if (row->n_ops > 2)
-        o->src2 = operand_reg(r, &row->op[2], opcode);
+        o->src2 = operand_reg(r, &row->op[2], from);
     for (unsigned k = 0; k < row->n_ops; k++)
         if (row->op[k].cls == X86_C_IMM && row->op[k].at == X86_AT_FIXED)
             o->imm = row->op[k].fixed;
@@ -490,6 +484,7 @@ int vm__x86_decode(const struct x86_decode_ctx *ctx, const uint8_t *bytes, size_
     struct reader r = {
         .p = bytes,
         .end = bytes + (avail > MAX_LEN ? MAX_LEN : avail),
+        .limit = bytes + avail,
         .start = bytes,
         .ctx = ctx,
         .out = out,
