@@ -76,7 +76,7 @@ X86_H(pop_sreg)
     uint32_t mode = c->mode;
     uint64_t sp = x86_sp(c), size = 1u << i->osz;
 
-    uint16_t sel = (uint16_t)vm__x86_peek_stack(c, i, i->osz, 0);
+    uint16_t sel = (uint16_t)vm__x86_peek_stack(c, i, 1, 0); /* reads no more, whatever the size */
     x86_callout(c, i);
     vm__x86_load_seg(c, seg, sel);
     x86_set_sp(c, sp + size); /* before SS may change how wide SP is */
