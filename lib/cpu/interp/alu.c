@@ -21,22 +21,18 @@
         (void)x86_op_##name(c, W, m, B);                                                           \
         X86_NEXT(c, i);                                                                            \
     }
-#define LD(W)  x86_ld##W(c, i, x86_lin_flat(c, i))
-#define LDG(W) x86_ld##W(c, i, x86_lin(c, i, W / 8, X86_ACCESS_R))
+#define CMP_M(name, W, form, IS_FLAT, B)                                                           \
+    X86_WITH_LOAD(name##W##_##form, W, IS_FLAT, m, (void)x86_op_##name(c, W, m, B))
 #define CMP_COMMON(name, W)                                                                        \
     CMP_(name, W, rr, x86_get_##W(c, i->dst), x86_get_##W(c, i->src))                              \
     CMP_(name, W, ri, x86_get_##W(c, i->dst), (X86_U##W)i->imm)                                    \
-    CMP_(name, W, mr, LD(W), x86_get_##W(c, i->src))                                               \
-    CMP_(name, W, mr_g, LDG(W), x86_get_##W(c, i->src))                                            \
-    CMP_(name, W, mi, LD(W), (X86_U##W)i->imm)                                                     \
-    CMP_(name, W, mi_g, LDG(W), (X86_U##W)i->imm)
-#define CMP_RM(W, sfx, LOAD)                                                                       \
-    X86_H(cmp##W##_rm##sfx)                                                                        \
-    {                                                                                              \
-        uint64_t b = LOAD(W);                                                                      \
-        (void)x86_op_cmp(c, W, x86_get_##W(c, i->dst), b);                                         \
-        X86_NEXT(c, i);                                                                            \
-    }
+    CMP_M(name, W, mr, true, x86_get_##W(c, i->src))                                               \
+    CMP_M(name, W, mr_g, false, x86_get_##W(c, i->src))                                            \
+    CMP_M(name, W, mi, true, (X86_U##W)i->imm)                                                     \
+    CMP_M(name, W, mi_g, false, (X86_U##W)i->imm)
+#define CMP_RM(W, sfx, IS_FLAT)                                                                    \
+    X86_WITH_LOAD(cmp##W##_rm##sfx, W, IS_FLAT, b,                                                 \
+                  (void)x86_op_cmp(c, W, x86_get_##W(c, i->dst), b))
 
 /* One operand. */
 #define ONE_M(name, W, sfx, LIN)                                                                   \
@@ -75,15 +71,15 @@ ALL(TWO, sub)
 ALL(TWO, xor)
 ALL(CMP_COMMON, cmp)
 ALL(CMP_COMMON, test)
-CMP_RM(8, , LD)
-CMP_RM(16, , LD)
-CMP_RM(32, , LD)
-CMP_RM(64, , LD)
-CMP_RM(8, _g, LDG)
-CMP_RM(16, _g, LDG)
-CMP_RM(32, _g, LDG)
-CMP_RM(64, _g, LDG)
+CMP_RM(8, , true)
+CMP_RM(16, , true)
+CMP_RM(32, , true)
+CMP_RM(64, , true)
+CMP_RM(8, _g, false)
+CMP_RM(16, _g, false)
+CMP_RM(32, _g, false)
+CMP_RM(64, _g, false)
 ALL(ONE, inc)
 ALL(ONE, dec)
-ALL(ONE, not)
+ALL(ONE, not )
 ALL(ONE, neg)

@@ -103,16 +103,68 @@ typedef uint64_t x86_mem64 __attribute__((may_alias, aligned(1)));
         x86_set_##W(c, i->dst, (X86_U##W)OP(c, W, x86_get_##W(c, i->dst), (X86_U##W)i->imm));      \
         X86_NEXT(c, i);                                                                            \
     }
-#define X86_RM_(name, W, OP, sfx, LIN)                                                             \
-    X86_H(name##W##_rm##sfx)                                                                       \
+/* A handler with a memory operand has no call in it, so that it needs no stack frame: where the
+ * fast path does not reach the operand it jumps to its twin, which goes through the ordinary
+ * accessors. */
+X86_INLINE bool x86_reach(struct vcpu *c, const struct x86_insn *i, unsigned size, bool flat,
+                          int access, uint8_t **p)
+{
+    uint64_t lin, off;
+
+    if (flat) {
+        lin = x86_lin_flat(c, i);
+    } else {
+        const struct x86_segf *f = &c->segf[i->seg];
+        off = x86_ea(c, i);
+        if (x86_unlikely(off + size > (access == X86_ACCESS_W ? f->end_w : f->end_r)))
+            return false;
+        lin = x86_is64(c) ? f->base + off : (uint32_t)(f->base + off);
+    }
+    const struct x86_tlbe *e = x86_tlb_at(c, lin);
+    off = lin ^ (access == X86_ACCESS_W ? e->wtag : e->rtag);
+    *p = e->host + off;
+    return x86_likely(off <= VM_PAGE_SIZE - size);
+}
+/* Handler NAME that does BODY with the operand, of W bits, in V. */
+#define X86_WITH_LOAD(NAME, W, IS_FLAT, V, BODY)                                                   \
+    static X86_NOINLINE const struct x86_insn *slow_##NAME(struct vcpu *c,                         \
+                                                           const struct x86_insn *i)               \
     {                                                                                              \
-        uint64_t b = x86_ld##W(c, i, LIN);                                                         \
-        x86_set_##W(c, i->dst, (X86_U##W)OP(c, W, x86_get_##W(c, i->dst), b));                     \
+        X86_U##W V =                                                                               \
+            x86_ld##W(c, i, IS_FLAT ? x86_lin_flat(c, i) : x86_lin(c, i, W / 8, X86_ACCESS_R));    \
+        BODY;                                                                                      \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    X86_NO_TSAN X86_H(NAME)                                                                        \
+    {                                                                                              \
+        uint8_t *operand_;                                                                         \
+        if (!x86_reach(c, i, W / 8, IS_FLAT, X86_ACCESS_R, &operand_))                             \
+            return slow_##NAME(c, i);                                                              \
+        X86_U##W V = X86_PEEK(W, operand_);                                                        \
+        BODY;                                                                                      \
+        X86_NEXT(c, i);                                                                            \
+    }
+/* Handler NAME that stores V. */
+#define X86_WITH_STORE(NAME, W, IS_FLAT, V)                                                        \
+    static X86_NOINLINE const struct x86_insn *slow_##NAME(struct vcpu *c,                         \
+                                                           const struct x86_insn *i)               \
+    {                                                                                              \
+        x86_st##W(c, i, IS_FLAT ? x86_lin_flat(c, i) : x86_lin(c, i, W / 8, X86_ACCESS_W), V);     \
+        X86_NEXT(c, i);                                                                            \
+    }                                                                                              \
+    X86_NO_TSAN X86_H(NAME)                                                                        \
+    {                                                                                              \
+        uint8_t *operand_;                                                                         \
+        if (!x86_reach(c, i, W / 8, IS_FLAT, X86_ACCESS_W, &operand_))                             \
+            return slow_##NAME(c, i);                                                              \
+        X86_POKE(W, operand_, V);                                                                  \
         X86_NEXT(c, i);                                                                            \
     }
 #define X86_RM(name, W, OP)                                                                        \
-    X86_RM_(name, W, OP, , x86_lin_flat(c, i))                                                     \
-    X86_RM_(name, W, OP, _g, x86_lin(c, i, W / 8, X86_ACCESS_R))
+    X86_WITH_LOAD(name##W##_rm, W, true, b,                                                        \
+                  x86_set_##W(c, i->dst, (X86_U##W)OP(c, W, x86_get_##W(c, i->dst), b)))           \
+    X86_WITH_LOAD(name##W##_rm_g, W, false, b,                                                     \
+                  x86_set_##W(c, i->dst, (X86_U##W)OP(c, W, x86_get_##W(c, i->dst), b)))
 /* Memory destination, read and written; SRC is the second operand. */
 #define X86_MX_(name, W, OP, form, LIN, SRC)                                                       \
     X86_H(name##W##_##form)                                                                        \
@@ -144,8 +196,8 @@ typedef uint64_t x86_mem64 __attribute__((may_alias, aligned(1)));
         do {                                                                                       \
             c->cc_x = cc_x, c->cc_res = cc_res, c->cc_w = cc_w; /* ADC, SBB: CF again */           \
             r = (X86_U##W)OP(c, W, a, b);                                                          \
-        } while (!__atomic_compare_exchange_n(q, &a, r, false, __ATOMIC_SEQ_CST,                   \
-                                              __ATOMIC_RELAXED));                                  \
+        } while (                                                                                  \
+            !__atomic_compare_exchange_n(q, &a, r, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));    \
         vm__x86_lock_end(c, i, lin, W / 8, p);                                                     \
         X86_NEXT(c, i);                                                                            \
     }

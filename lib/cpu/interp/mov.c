@@ -5,21 +5,11 @@
  */
 #include "cpu/interp/arith.h"
 
-#define ST(W, form, LIN, V)                                                                        \
-    X86_H(mov##W##_##form)                                                                         \
-    {                                                                                              \
-        x86_st##W(c, i, LIN, V);                                                                   \
-        X86_NEXT(c, i);                                                                            \
-    }
-#define LOADW(name, W, FROM, form, LIN, T)                                                         \
-    X86_H(name##W##_##form)                                                                        \
-    {                                                                                              \
-        x86_set_##W(c, i->dst, (X86_U##W)(T)x86_ld##FROM(c, i, LIN));                              \
-        X86_NEXT(c, i);                                                                            \
-    }
-#define FLAT       x86_lin_flat(c, i)
-#define GEN_R(W)   x86_lin(c, i, W / 8, X86_ACCESS_R)
-#define GEN_W(W)   x86_lin(c, i, W / 8, X86_ACCESS_W)
+#define ST(W, form, IS_FLAT, V) X86_WITH_STORE(mov##W##_##form, W, IS_FLAT, V)
+#define LOADW(name, W, FROM, form, IS_FLAT, T)                                                     \
+    X86_WITH_LOAD(name##W##_##form, FROM, IS_FLAT, v, x86_set_##W(c, i->dst, (X86_U##W)(T)v))
+#define FLAT     x86_lin_flat(c, i)
+#define GEN_W(W) x86_lin(c, i, W / 8, X86_ACCESS_W)
 
 #define MOV(W)                                                                                     \
     X86_H(mov##W##_rr)                                                                             \
@@ -32,16 +22,16 @@
         x86_set_##W(c, i->dst, (X86_U##W)i->imm);                                                  \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
-    LOADW(mov, W, W, rm, FLAT, X86_U##W)                                                           \
-    LOADW(mov, W, W, rm_g, GEN_R(W), X86_U##W)                                                     \
-    LOADW(mov, W, W, ro, FLAT, X86_U##W)                                                           \
-    LOADW(mov, W, W, ro_g, GEN_R(W), X86_U##W)                                                     \
-    ST(W, mr, FLAT, x86_get_##W(c, i->src))                                                        \
-    ST(W, mr_g, GEN_W(W), x86_get_##W(c, i->src))                                                  \
-    ST(W, mi, FLAT, (X86_U##W)i->imm)                                                              \
-    ST(W, mi_g, GEN_W(W), (X86_U##W)i->imm)                                                        \
-    ST(W, or, FLAT, x86_get_##W(c, i->src))                                                        \
-    ST(W, or_g, GEN_W(W), x86_get_##W(c, i->src))
+    LOADW(mov, W, W, rm, true, X86_U##W)                                                           \
+    LOADW(mov, W, W, rm_g, false, X86_U##W)                                                        \
+    LOADW(mov, W, W, ro, true, X86_U##W)                                                           \
+    LOADW(mov, W, W, ro_g, false, X86_U##W)                                                        \
+    ST(W, mr, true, x86_get_##W(c, i->src))                                                        \
+    ST(W, mr_g, false, x86_get_##W(c, i->src))                                                     \
+    ST(W, mi, true, (X86_U##W)i->imm)                                                              \
+    ST(W, mi_g, false, (X86_U##W)i->imm)                                                           \
+    ST(W, or, true, x86_get_##W(c, i->src))                                                        \
+    ST(W, or_g, false, x86_get_##W(c, i->src))
 MOV(8)
 MOV(16)
 MOV(32)
@@ -53,8 +43,8 @@ MOV(64)
         x86_set_##W(c, i->dst, (X86_U##W)(T)x86_get_##FROM(c, i->src));                            \
         X86_NEXT(c, i);                                                                            \
     }                                                                                              \
-    LOADW(name, W, FROM, rm, FLAT, T)                                                              \
-    LOADW(name, W, FROM, rm_g, GEN_R(FROM), T)
+    LOADW(name, W, FROM, rm, true, T)                                                              \
+    LOADW(name, W, FROM, rm_g, false, T)
 #define EXT3(name, FROM, T) EXT(name, 16, FROM, T) EXT(name, 32, FROM, T) EXT(name, 64, FROM, T)
 EXT3(movzb, 8, uint8_t)
 EXT3(movzw, 16, uint16_t)
@@ -85,8 +75,8 @@ LEA(64)
     {                                                                                              \
         uint64_t lin = LIN;                                                                        \
         uint8_t *p = vm__x86_lock_begin(c, i, lin, W / 8);                                         \
-        X86_U##W old = __atomic_exchange_n((X86_U##W *)(void *)p, x86_get_##W(c, i->src),          \
-                                           __ATOMIC_SEQ_CST);                                      \
+        X86_U##W old =                                                                             \
+            __atomic_exchange_n((X86_U##W *)(void *)p, x86_get_##W(c, i->src), __ATOMIC_SEQ_CST);  \
         vm__x86_lock_end(c, i, lin, W / 8, p);                                                     \
         x86_set_##W(c, i->src, old);                                                               \
         X86_NEXT(c, i);                                                                            \
