@@ -325,6 +325,7 @@ X86_H(x87_fninit)
 /** FNENI, FNDISI, FNSETPM: of the 8087 and 287, do nothing since the 387. */
 X86_H(x87_nop)
 {
+    (void)c;
     X86_NEXT(c, i);
 }
 
