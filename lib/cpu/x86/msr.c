@@ -234,6 +234,7 @@ bool vm__x86_rdmsr(struct vcpu *c, uint32_t msr, uint64_t *v)
     case 0x00000001: *v = 0; return true;
     case 0x00000010: *v = vm__x86_tsc(c); return vm__x86_has(c, X86_FEAT_TSC);
     case 0x0000001b: *v = c->st.msr.apic_base; return vm__x86_has(c, X86_FEAT_APIC);
+    case 0x00000049: return false; /* PRED_CMD is for writing only [SDM-4 §2.1] */
     case 0x000006e0:
         *v = vm__x86_lapic_deadline(c);
         return vm__x86_has(c, X86_FEAT_TSC_DEADLINE);
