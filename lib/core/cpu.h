@@ -73,7 +73,7 @@ struct vm_cpu_class {
 };
 
 /**
- * First member of every architecture's processor struct.
+ * Lies in every architecture's processor struct, which finds itself from it.
  */
 struct vm_cpu {
     const struct vm_cpu_class *cls;

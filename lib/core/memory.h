@@ -14,7 +14,7 @@
  *     `code_sectors`, then (seq_cst fence) reads `code_version`, then reads the bytes, and later
  *     trusts what it kept only while `code_version` is unchanged;
  *   - whoever writes to a page by any way but a soft TLB hit writes, then (fence) looks at the
- *     sectors it touched and, where they hold code, calls vm__page_code_written();
+ *     sectors it touched and, where they hold code, calls vm__page_written();
  *   - a soft TLB may cache write permission only for a page whose `code_sectors` is 0 and whose
  *     flags do not ask for write notification.
  */

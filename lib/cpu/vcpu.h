@@ -153,7 +153,6 @@ struct vcpu {
     bool align_check;             /**< #AC is on for data accesses now */
     bool step_tf;                 /**< TF was set when the instruction began */
     uint64_t dr_hits;             /**< DR6 bits of data breakpoints met by this instruction */
-    uint64_t monitor_gpa;
 
     uint8_t bounce[X86_BOUNCE] __attribute__((aligned(64)));
     uint32_t tlb_fill[X86_TLB_COUNT];                  /**< entries in tlb_used */

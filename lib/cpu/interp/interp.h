@@ -106,8 +106,8 @@ struct x86_cache {
     uint64_t flushes, decoded;
 };
 
-/** The block at @p rip, decoded if need be; may fault (st.rip is set to rip first). @p rip NULL
- * never: code outside memory gets a one-instruction scratch block. */
+/** The block at @p rip, decoded if need be; may fault (st.rip is set to rip first). Never NULL: code
+ * outside memory gets a one-instruction scratch block. */
 struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip);
 /** The first @p n instructions of @p b as a block of its own. */
 struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, uint32_t n);

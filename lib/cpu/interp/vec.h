@@ -67,8 +67,6 @@ const x86_v *vm__x86_src16(struct vcpu *c, const struct x86_insn *i);
 const x86_v *vm__x86_src32(struct vcpu *c, const struct x86_insn *i);
 uint64_t vm__x86_src_u64(struct vcpu *c, const struct x86_insn *i);
 uint32_t vm__x86_src_u32(struct vcpu *c, const struct x86_insn *i);
-/** Stores of c->bounce[0, size) by a handler that has come upon a hard case. */
-void vm__x86_dst_slow(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned size);
 
 /** Read at such a pointer; other processors may be writing there. */
 X86_NO_TSAN static inline x86_v x86_vload(const x86_v *p)

@@ -153,7 +153,7 @@ enum {
     X86_A_NOUSER = 1u << 21, /**< the native oracle must not run it: the result depends on the host,
                                   or its kernel answers instead of the processor */
     X86_A_BYTE = 1u << 22,  /**< set by the generator: operand size is a byte */
-    X86_A_W64 = 1u << 23,   /**< REX.W is significant but 66 is not (MOV CR, SWAPGS-like) */
+    X86_A_W64 = 1u << 23,   /**< REX.W is significant but 66 is not */
 };
 
 /** One row of the instruction table. */
