@@ -3,9 +3,6 @@
  * @file pc_boot.c
  * Starting a kernel without firmware: files, memory map, ACPI tables, registers.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,41 +12,10 @@
 #include "base/error.h"
 #include "boards/pc.h"
 #include "core/config.h"
+#include "core/firmware.h"
 #include "devices/pci/pci.h"
 
-enum { READ_STEP = 1 << 20, BDA_EBDA_SEGMENT = 0x40e, BDA_BASE_KIB = 0x413 };
-
-/** A file's bytes, at most @p max of them. Plain files, pipes: whatever can be read to its end. */
-static int read_all(FILE *f, const char *path, uint64_t max, uint8_t **data, size_t *len)
-{
-    uint8_t *buf = NULL;
-    size_t n = 0, cap = 0;
-    do {
-        if (n == cap) {
-            size_t cap2 = cap * 2 + READ_STEP;
-            uint8_t *buf2 = realloc(buf, cap2);
-            if (buf2 == NULL) {
-                free(buf);
-                return vm__fail_nomem(cap2);
-            }
-            buf = buf2;
-            cap = cap2;
-        }
-        n += fread(buf + n, 1, cap - n, f);
-    } while (n == cap && n <= max);
-    if (ferror(f)) {
-        free(buf);
-        return vm__fail_os(VM_E_IO, errno, "%s", path);
-    }
-    if (n > max) {
-        free(buf);
-        return vm__fail(VM_E_RANGE, "%s: larger than the machine's memory (%" PRIu64 " MiB)", path,
-                        max >> 20);
-    }
-    *data = buf;
-    *len = n;
-    return VM_OK;
-}
+enum { BDA_EBDA_SEGMENT = 0x40e, BDA_BASE_KIB = 0x413 };
 
 /** Read a file that lives as long as the board. @p out->name is @p path. */
 static int load_file(struct pc *pc, const char *path, struct boot_file *out)
@@ -58,17 +24,12 @@ static int load_file(struct pc *pc, const char *path, struct boot_file *out)
     if (files == NULL)
         return vm__fail_nomem(sizeof *files);
     pc->files = files;
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        return vm__fail_os(errno == ENOENT ? VM_E_NOENT : VM_E_IO, errno, "%s", path);
-    uint8_t *data = NULL;
-    size_t len = 0;
-    int st = read_all(f, path, pc->low_ram + pc->high_ram, &data, &len);
-    (void)fclose(f);
+    struct vm_file f;
+    int st = vm__file_read(path, pc->low_ram + pc->high_ram, &f);
     if (st != VM_OK)
         return st;
-    pc->files[pc->n_files++] = data;
-    *out = (struct boot_file) { .data = data, .len = len, .name = path };
+    pc->files[pc->n_files++] = f.data;
+    *out = (struct boot_file) { .data = f.data, .len = f.len, .name = path };
     return VM_OK;
 }
 

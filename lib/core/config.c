@@ -42,7 +42,10 @@ static const struct vm_key core_keys[] = {
     { "boot.kernel", VM_KEY_STR, .help = "kernel to boot directly" },
     { "boot.initrd", VM_KEY_STR, .help = "its initial RAM disk, or modules" },
     { "boot.cmdline", VM_KEY_STR, .help = "its command line" },
-    { "firmware.path", VM_KEY_STR, .help = "folders with firmware images, separated by colons" },
+    { "firmware.path", VM_KEY_STR,
+      "/usr/share/seabios:/usr/share/qemu:/usr/share/ovmf:/usr/share/OVMF:/usr/lib/ipxe/qemu:"
+      "/usr/share/vgabios",
+      .help = "folders with firmware images, separated by colons" },
     { "serial0", VM_KEY_STR, "on", .help = "first serial port: on or off" },
     { "serial1", VM_KEY_STR, "off", .help = "second serial port" },
     { "serial2", VM_KEY_STR, "off", .help = "third serial port" },
