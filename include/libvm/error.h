@@ -37,6 +37,8 @@ enum {
     VM_E_CALLBACK = -13, /**< a callback of the caller's answered an error */
     VM_E_TIMEOUT = -14,
     VM_E_VERSION = -15, /**< made by a version that this one cannot read */
+    VM_E_AGAIN = -16,   /**< it would have to wait, and was told not to */
+    VM_E_NOSPC = -17,   /**< the host's disk, or the image, is full */
 };
 
 /** The last error of a thread. */

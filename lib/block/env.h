@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file env.h
+ * What block nodes of one context share: drivers, open policy, secrets, workers, node names.
+ *
+ * Opening, creating and looking up are here; see node.h for what a node is. A context makes its
+ * environment at first use (vm__ctx_block()). All calls are [any] thread.
+ */
+#ifndef LIBVM_BLOCK_ENV_H
+#define LIBVM_BLOCK_ENV_H
+
+#include "block/node.h"
+
+struct vm_ctx;
+struct vm_pool;
+
+/** Why a file is being opened: what the open policy of the host program is told. */
+enum vm_open_why {
+    VM_WHY_USER = 0, /**< the caller named it */
+    VM_WHY_BACKING,  /**< an image names it as its backing file */
+    VM_WHY_EXTENT,   /**< an image names it as a part or data file of its own */
+    VM_WHY_CREATE,   /**< to be made */
+};
+
+struct vm_blk_env *vm__ctx_block(struct vm_ctx *ctx);
+
+/**
+ * Open an image.
+ *
+ * @param name    file name, "json:{…}", or a protocol's ("nbd://…"); NULL: all is in @p o
+ * @param format  driver name; NULL: @p o has "driver", or VM_OPEN_PROBE is set
+ * @param o       options, used up; may be NULL; freed by the caller
+ * @return NULL with "Could not open 'NAME': …"
+ */
+struct vm_blk *vm__blk_open(struct vm_blk_env *env, const char *name, const char *format,
+                            struct vm_blk_options *o, uint32_t flags);
+/** For drivers: open a further file that the image names, relative to the image, by the policy. */
+struct vm_blk *vm__blk_open_child(struct vm_blk *n, const char *name, const char *format,
+                                  struct vm_blk_options *o, uint32_t flags, enum vm_open_why why);
+/** The open policy: a descriptor for @p path, or negative. Only protocols call it. */
+int vm__env_open_file(struct vm_blk_env *env, const char *path, int oflags, enum vm_open_why why);
+/** @p name as seen from the directory of @p base; names with a protocol, or absolute, as they are.
+ */
+char *vm__blk_relative(const char *base, const char *name);
+
+/** What create gets: checked options with defaults, and the file to fill. */
+struct vm_blk_create {
+    const char *name; /**< of the new image */
+    uint64_t size;
+    const char *backing_name, *backing_format; /**< NULL: none */
+    struct vm_blk_options *options;            /**< the driver's create_options only, checked */
+    struct vm_blk *file; /**< formats: the new, empty file, open for writing */
+};
+/** Options are checked before a file is touched; a failure leaves no half-made new file behind. */
+int vm__blk_create(struct vm_blk_env *env, const char *format, const char *name, uint64_t size,
+                   struct vm_blk_options *o);
+
+const struct vm_blk_driver *vm__blk_driver(struct vm_blk_env *env, const char *name);
+const struct vm_blk_driver *const *vm__blk_drivers(struct vm_blk_env *env); /**< NULL-ended */
+/** An open node by node name; a new reference, or NULL. */
+struct vm_blk *vm__blk_find(struct vm_blk_env *env, const char *node_name);
+
+/** `--object secret`: keys by id. get() copies; @p len in: room, out: bytes. */
+int vm__secret_add(struct vm_blk_env *env, const char *id, const void *data, size_t len);
+int vm__secret_get(struct vm_blk_env *env, const char *id, void *data, size_t *len);
+
+/** Worker threads, made when first needed, as many as useful. */
+struct vm_pool *vm__env_pool(struct vm_blk_env *env);
+uint32_t vm__pool_width(const struct vm_pool *pool);
+/** Run fn(ud, i) for i in 0…n-1 on the pool and here; returns when all are done: the first failure.
+ */
+int vm__pool_for(struct vm_pool *pool, uint32_t n, int (*fn)(void *ud, uint32_t i), void *ud);
+
+#endif
