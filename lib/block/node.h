@@ -38,7 +38,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "base/error.h"
 
@@ -60,9 +59,15 @@ enum {
 
 /* ---- memory of a request ---------------------------------------------------------------- */
 
+/** A piece of memory; laid out as POSIX's struct iovec. */
+struct vm_iov {
+    void *base;
+    size_t len;
+};
+
 /** Where the bytes of a request lie, from @p skip on. A value: pass it on, slice it, copy it. */
 struct vm_sg {
-    const struct iovec *iov;
+    const struct vm_iov *iov;
     size_t skip; /**< bytes of iov[0] and following to leave out */
 };
 
@@ -70,8 +75,8 @@ struct vm_sg {
 static inline struct vm_sg vm_sg_at(struct vm_sg sg, size_t n)
 {
     sg.skip += n;
-    while (sg.skip != 0 && sg.skip >= sg.iov->iov_len) {
-        sg.skip -= sg.iov->iov_len;
+    while (sg.skip != 0 && sg.skip >= sg.iov->len) {
+        sg.skip -= sg.iov->len;
         sg.iov++;
     }
     return sg;
@@ -79,11 +84,11 @@ static inline struct vm_sg vm_sg_at(struct vm_sg sg, size_t n)
 /** Bytes that lie in one piece at the start. */
 static inline size_t vm_sg_run(struct vm_sg sg)
 {
-    return sg.iov->iov_len - sg.skip;
+    return sg.iov->len - sg.skip;
 }
 static inline void *vm_sg_ptr(struct vm_sg sg)
 {
-    return (char *)sg.iov->iov_base + sg.skip;
+    return (char *)sg.iov->base + sg.skip;
 }
 void vm_sg_get(struct vm_sg sg, void *to, size_t len);         /**< copy out of the request */
 void vm_sg_put(struct vm_sg sg, const void *from, size_t len); /**< copy into it */
@@ -329,12 +334,12 @@ int vm__blk_copy(struct vm_blk *n, uint64_t off, struct vm_blk *to, uint64_t to_
 /** One piece of memory. */
 static inline int vm__blk_read(struct vm_blk *n, uint64_t off, void *buf, size_t len)
 {
-    struct iovec v = { buf, len };
+    struct vm_iov v = { buf, len };
     return vm__blk_readv(n, off, len, (struct vm_sg) { &v, 0 }, 0);
 }
 static inline int vm__blk_write(struct vm_blk *n, uint64_t off, const void *buf, size_t len)
 {
-    struct iovec v = { (void *)(uintptr_t)buf, len };
+    struct vm_iov v = { (void *)(uintptr_t)buf, len };
     return vm__blk_writev(n, off, len, (struct vm_sg) { &v, 0 }, 0);
 }
 /** Read what this node does not have: the backing node, zeros past its end or without one. */
