@@ -72,9 +72,9 @@ static void build_pci(struct fuzz *z)
 static void build(struct fuzz *z)
 {
     static const struct vm_dev_class *const plain[] = {
-        &vm__i8259_class,   &vm__ioapic_class,         &vm__i8254_class,      &vm__mc146818_class,
-        &vm__hpet_class,    &vm__i8042_class,          &vm__pc_testdev_class, &vm__port92_class,
-        &vm__pvpanic_class, &vm__isa_debug_exit_class,
+        &vm__i8259_class,    &vm__i8237_class,   &vm__ioapic_class,         &vm__i8254_class,
+        &vm__mc146818_class, &vm__hpet_class,    &vm__i8042_class,          &vm__pc_testdev_class,
+        &vm__port92_class,   &vm__pvpanic_class, &vm__isa_debug_exit_class,
     };
     fake_init(&z->f);
     fake_chr(&z->f, "com1");
@@ -98,10 +98,10 @@ static uint16_t some_port(struct fuzz *z)
     static const struct {
         uint16_t base, n;
     } ranges[] = {
-        { 0x20, 2 },   { 0xa0, 2 },    { 0x4d0, 2 },  { 0x40, 4 },     { 0x60, 6 },
-        { 0x70, 4 },   { 0x92, 1 },    { 0xb2, 2 },   { 0xe0, 16 },    { 0x3f8, 8 },
-        { 0x510, 12 }, { 0x505, 1 },   { 0x600, 64 }, { 0xcf8, 8 },    { 0xcfc, 4 },
-        { 0xcfc, 4 },  { 0x2000, 24 }, { 0x700, 16 }, { 0xc000, 256 },
+        { 0x20, 2 },     { 0xa0, 2 },  { 0x4d0, 2 }, { 0x40, 4 },  { 0x60, 6 },    { 0x70, 4 },
+        { 0x92, 1 },     { 0xb2, 2 },  { 0xe0, 16 }, { 0x3f8, 8 }, { 0x510, 12 },  { 0x505, 1 },
+        { 0x600, 64 },   { 0xcf8, 8 }, { 0xcfc, 4 }, { 0xcfc, 4 }, { 0x2000, 24 }, { 0x700, 16 },
+        { 0xc000, 256 }, { 0x00, 32 }, { 0xc0, 32 }, { 0x80, 16 }, { 0x480, 16 },
     };
     uint64_t i = below(z, VM_COUNT_OF(ranges) + 1);
     if (i == VM_COUNT_OF(ranges))
