@@ -244,6 +244,12 @@ static int build_input(struct pc *pc)
     return VM_OK;
 }
 
+/** What lies on the ISA bus by age: the DMA controllers. */
+static int build_isa(struct pc *pc)
+{
+    return add(pc, "i8237", "dma") != NULL ? VM_OK : vm_last_error()->code;
+}
+
 static int build_firmware(struct pc *pc)
 {
     pc->fw_cfg = add(pc, "fw_cfg", "fw_cfg");
@@ -284,8 +290,8 @@ static int pc_build(struct vm_machine *m)
         return vm__fail_nomem(sizeof *pc);
     m->board_state = pc;
     pc->m = m;
-    int (*const steps[])(struct pc *) = { build_ram,    build_lines, build_chipset, build_timers,
-                                          build_serial, build_input, build_firmware };
+    int (*const steps[])(struct pc *) = { build_ram, build_lines,  build_chipset, build_timers,
+                                          build_isa, build_serial, build_input,   build_firmware };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);
         if (st != VM_OK)

@@ -46,7 +46,7 @@ static void out8(struct pc *pc, uint16_t port, uint8_t v)
     vm__port_write(pc->m, port, 1, v);
 }
 
-/** The 8259 pair at the BIOS's vectors, everything masked; the PIT at 18.2 Hz. */
+/** The 8259 pair at the BIOS's vectors, everything masked; the PIT at 18.2 Hz; DMA joined. */
 static void setup_legacy(struct pc *pc)
 {
     out8(pc, 0x20, 0x11);
@@ -62,6 +62,8 @@ static void setup_legacy(struct pc *pc)
     out8(pc, 0x43, 0x36); /* counter 0, mode 3, 65536 */
     out8(pc, 0x40, 0);
     out8(pc, 0x40, 0);
+    out8(pc, 0xd6, 0xc0); /* DMA channel 4: cascade mode, */
+    out8(pc, 0xd4, 0x00); /* unmasked */
     out8(pc, 0x92, 0x02); /* A20 on */
 }
 
