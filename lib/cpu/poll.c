@@ -8,6 +8,7 @@
  */
 #include "core/machine.h"
 #include "cpu/vcpu.h"
+#include "cpu/x86/code_page.h"
 #include "cpu/x86/exception.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/reset.h"
@@ -37,8 +38,11 @@ static uint32_t latch(struct vcpu *c)
         c->st.sipi_pending = 1;
     if (req & VM_CPU_REQ_MEM) {
         c->st.a20_masked = atomic_load(&c->cpus->a20_masked);
+        vm__x86_code_forget(c->cpus);
         c->cpus->engine->flush(c, VM_FLUSH_MEM, 0);
     }
+    if (req & VM_CPU_REQ_DROP)
+        c->cpus->engine->flush(c, VM_FLUSH_ALL, 0);
     if (req & VM_CPU_REQ_CODE)
         c->cpus->engine->flush(c, VM_FLUSH_CODE, 0);
     if (req & VM_CPU_REQ_RESET)

@@ -164,6 +164,7 @@ static int create(struct vm_machine *m, uint32_t index, struct vm_cpu **out)
     }
     c->cpus = s;
     c->cpu = (struct vm_cpu){ .cls = &vm__x86_cpu_class, .m = m, .index = index };
+    atomic_store(&c->parked, 1);
     st = s->engine->vcpu_init(c);
     if (st != VM_OK) {
         vm__host_unmap(c, vcpu_bytes());
@@ -198,10 +199,19 @@ static void reset(struct vm_cpu *cpu)
     vm__x86_reset(vm__vcpu(cpu));
 }
 
+/* A processor outside run() has no need to answer when a page gets its first code: what it stored
+ * is in memory already, and a request set while it is parked is carried out before it stores
+ * again. The fence makes one of two things certain: the engine's first look at req sees that bit,
+ * or the one who set it sees that this processor is running (x86/code_page.c). */
 static enum vm_cpu_stop run(struct vm_cpu *cpu, uint64_t max_insns, struct vm_exit *exit)
 {
     struct vcpu *c = vm__vcpu(cpu);
-    return c->cpus->engine->run(c, max_insns, exit);
+
+    atomic_store_explicit(&c->parked, 0, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
+    enum vm_cpu_stop stop = c->cpus->engine->run(c, max_insns, exit);
+    atomic_store_explicit(&c->parked, 1, memory_order_release);
+    return stop;
 }
 
 /* Interrupts, NMIs and the like come with a request bit; what they mean, poll finds out. */

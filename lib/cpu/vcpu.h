@@ -88,6 +88,8 @@ enum { X86_BOUNCE = 512 };
 /** MAXPHYADDR that CPUID shows and the walks enforce. */
 enum { X86_PHYS_BITS = 46 };
 
+enum { X86_SHOOT_MAX = 128 };
+
 /** All processors of a machine. */
 struct x86_cpus {
     struct vm_machine *m;
@@ -103,13 +105,14 @@ struct x86_cpus {
     _Atomic uint32_t bus_lock;     /**< split and uncached LOCKed accesses */
     _Atomic uint8_t a20_masked;    /**< level of A20M#, which processors take up by VM_CPU_REQ_MEM */
     /* Pages that got their first code while other processors may still hold cached write
-     * permission: see interp/block.c. */
+     * permission: x86/code_page.c. */
     _Atomic uint32_t shoot_lock;
     uint32_t n_shoot;
     struct x86_shoot {
         struct vm_page *page;
         uint64_t waiting[VM_MAX_CPUS / 64]; /**< by processor index: has not answered yet */
-    } shoot[64];
+    } shoot[X86_SHOOT_MAX];
+    uint64_t shoot_all[VM_MAX_CPUS / 64]; /**< the same for pages that found the list full */
 };
 
 struct vcpu {
@@ -121,6 +124,7 @@ struct vcpu {
     uint32_t cc_w;
 
     _Atomic uint32_t req;   /**< VM_CPU_REQ_*, set by any thread, polled between blocks */
+    _Atomic uint32_t parked; /**< outside run(): polls before it touches guest memory again */
     uint32_t mode;          /**< X86_MODE_* */
     uint32_t cpl;
     uint32_t tlb_idx;       /**< X86_TLB_* for data accesses now */

@@ -5,11 +5,6 @@
  *
  * A vCPU has its own blocks in a bump-allocated arena that is emptied when full. A block is stale
  * when its page's code_version moved on; stale ones are simply not found again.
- *
- * The first code on a page takes cached write permission for it away from every processor. The
- * others are asked (VM_CPU_REQ_CODE) and answer at their next poll; since one may have written
- * with a stale permission until then, its answer bumps the page's code_version once more, so that
- * anything decoded before the answer is decoded again.
  */
 #include <stdlib.h>
 
@@ -18,7 +13,7 @@
 #include "cpu/interp/interp.h"
 #include "cpu/interp/quiet.h"
 #include "cpu/trace.h"
-#include "cpu/x86/tlb.h"
+#include "cpu/x86/code_page.h"
 #include "host/mem.h"
 
 enum {
@@ -84,90 +79,6 @@ static struct x86_block **bucket(struct vcpu *c, uint64_t gpa, uint32_t mode)
     return &c->cache->hash[h >> 48 & c->cache->hash_mask];
 }
 
-/* ---- code pages ---- */
-
-static void shoot_lock(struct x86_cpus *s)
-{
-    while (atomic_exchange_explicit(&s->shoot_lock, 1, memory_order_acquire))
-        __builtin_ia32_pause();
-}
-
-static void shoot_unlock(struct x86_cpus *s)
-{
-    atomic_store_explicit(&s->shoot_lock, 0, memory_order_release);
-}
-
-/* Take write permission for a page that gets its first code from every other processor. */
-static void ask_others(struct vcpu *c, struct vm_page *page)
-{
-    struct x86_cpus *s = c->cpus;
-    uint32_t k;
-
-    if (s->n < 2)
-        return;
-    shoot_lock(s);
-    for (k = 0; k < s->n_shoot && s->shoot[k].page != page; k++)
-        ;
-    if (k == sizeof s->shoot / sizeof s->shoot[0]) {
-        /* Full: the oldest page is given up by invalidating it once it is asked for again; until
-         * then its code is re-decoded whenever an answer comes. Merge by bumping it now. */
-        atomic_fetch_add_explicit(&s->shoot[0].page->code_version, 1, memory_order_seq_cst);
-        k = 0;
-    } else if (k == s->n_shoot) {
-        s->n_shoot++;
-    }
-    s->shoot[k].page = page;
-    memset(s->shoot[k].waiting, 0, sizeof s->shoot[k].waiting);
-    for (uint32_t n = 0; n < s->n; n++)
-        if (s->cpu[n] != c)
-            s->shoot[k].waiting[n / 64] |= UINT64_C(1) << (n % 64);
-    shoot_unlock(s);
-    for (uint32_t n = 0; n < s->n; n++)
-        if (s->cpu[n] != c)
-            atomic_fetch_or_explicit(&s->cpu[n]->req, VM_CPU_REQ_CODE, memory_order_seq_cst);
-}
-
-void vm__interp_code_ack(struct vcpu *c)
-{
-    struct x86_cpus *s = c->cpus;
-    uint32_t me = c->cpu.index;
-
-    vm__x86_tlb_flush(c, VM_FLUSH_CODE, 0);
-    shoot_lock(s);
-    for (uint32_t k = 0; k < s->n_shoot;) {
-        struct x86_shoot *e = &s->shoot[k];
-        uint64_t left = 0;
-
-        if (e->waiting[me / 64] >> (me % 64) & 1) {
-            e->waiting[me / 64] &= ~(UINT64_C(1) << (me % 64));
-            atomic_fetch_add_explicit(&e->page->code_version, 1, memory_order_seq_cst);
-        }
-        for (unsigned w = 0; w < VM_MAX_CPUS / 64; w++)
-            left |= e->waiting[w];
-        if (left == 0)
-            *e = s->shoot[--s->n_shoot];
-        else
-            k++;
-    }
-    shoot_unlock(s);
-}
-
-/* Mark the sectors of [off, off + len) as code before they are read. */
-static void mark_code(struct vcpu *c, struct vm_page *page, uint32_t off, uint32_t len)
-{
-    uint32_t first = off >> 6, last = (off + len - 1) >> 6;
-    uint64_t mask = (~UINT64_C(0) << first) & (~UINT64_C(0) >> (63 - last));
-    uint64_t old = atomic_load_explicit(&page->code_sectors, memory_order_relaxed);
-
-    if ((old & mask) == mask)
-        return;
-    old = atomic_fetch_or_explicit(&page->code_sectors, mask, memory_order_seq_cst);
-    if (old == 0) {
-        vm__x86_tlb_flush(c, VM_FLUSH_CODE, 0);
-        ask_others(c, page);
-    }
-}
-
 /* ---- decoding ---- */
 
 /* Block under construction. */
@@ -212,7 +123,7 @@ static int decode_at(struct builder *b, struct x86_insn *i)
     uint32_t len = room < MAX_LEN ? room : MAX_LEN;
     uint64_t rip = b->rip + b->off;
 
-    mark_code(b->c, b->at.page, b->pos, len);
+    vm__x86_mark_code(b->c, b->at.page, b->pos, len);
     int st = vm__x86_decode(&b->ctx, b->at.host + b->pos, room, rip, i);
     if (st != X86_DECODE_MORE)
         return st;
@@ -230,9 +141,10 @@ static int decode_at(struct builder *b, struct x86_insn *i)
             buf[room + k] = 0xff; /* a hole reads as ones */
         b->page2 = b->at.page;
     } else {
-        mark_code(b->c, next.page, 0, MAX_LEN);
+        vm__x86_mark_code(b->c, next.page, 0, MAX_LEN);
         b->page2 = next.page;
         b->version2 = atomic_load_explicit(&next.page->code_version, memory_order_seq_cst);
+        vm__x86_mark_code(b->c, next.page, 0, MAX_LEN); /* again: see build() */
         memcpy(buf + room, next.host, MAX_LEN);
     }
     return vm__x86_decode(&b->ctx, buf, room + MAX_LEN, rip, i);
@@ -322,7 +234,9 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
     };
     uint32_t version;
 
-    mark_code(c, at->page, b.pos, 1);
+    /* A writer clears the marks, then bumps the version. If that fell between this mark and the
+     * version read here, the marks made again before each instruction's bytes are read stand. */
+    vm__x86_mark_code(c, at->page, b.pos, 1);
     version = atomic_load_explicit(&at->page->code_version, memory_order_seq_cst);
     while (add_insn(&b))
         ;

@@ -116,8 +116,6 @@ void vm__interp_cut(struct vcpu *c);
 int vm__interp_cache_init(struct vcpu *c);
 void vm__interp_cache_fini(struct vcpu *c);
 void vm__interp_cache_flush(struct vcpu *c);
-/** Every processor's answer to VM_CPU_REQ_CODE: see block.c. */
-void vm__interp_code_ack(struct vcpu *c);
 /** Drop CPU features that this host cannot execute for us. */
 void vm__interp_host_features(uint64_t *have);
 

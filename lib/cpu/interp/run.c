@@ -4,6 +4,7 @@
  * The interpreter's run loop and the pseudo-instructions that end blocks.
  */
 #include "cpu/interp/interp.h"
+#include "cpu/x86/code_page.h"
 
 extern x86_fn vm__h_fallthrough, vm__h_resync, vm__h_undefined, vm__h_too_long, vm__h_unavailable,
     vm__h_leave;
@@ -183,7 +184,7 @@ static void interp_store(struct vcpu *c)
 static void interp_flush(struct vcpu *c, enum vm_flush what, uint64_t gva)
 {
     if (what == VM_FLUSH_CODE) {
-        vm__interp_code_ack(c);
+        vm__x86_code_answer(c);
         return;
     }
     vm__x86_tlb_flush(c, what, gva);
