@@ -86,6 +86,13 @@ void vm__port_write(struct vm_machine *m, uint16_t port, unsigned size, uint32_t
 int vm__mem_read(struct vm_machine *m, uint64_t gpa, void *buf, size_t len);
 int vm__mem_write(struct vm_machine *m, uint64_t gpa, const void *buf, size_t len);
 
+/** Bytes of a page change, and none of them are code. */
+static inline void vm__page_dirtied(struct vm_page *p)
+{
+    if (!(atomic_load_explicit(&p->flags, memory_order_relaxed) & VM_PAGE_DIRTY))
+        atomic_fetch_or_explicit(&p->flags, VM_PAGE_DIRTY, memory_order_relaxed);
+}
+
 /**
  * Some bytes of a page changed behind the engines' backs. Bumps code_version and clears
  * code_sectors where [off, off+len) touches a sector with code; marks the page dirty.
@@ -103,8 +110,7 @@ static inline void vm__page_written(struct vm_page *p, uint32_t off, uint32_t le
             atomic_fetch_add_explicit(&p->code_version, 1, memory_order_seq_cst);
         }
     }
-    if (!(atomic_load_explicit(&p->flags, memory_order_relaxed) & VM_PAGE_DIRTY))
-        atomic_fetch_or_explicit(&p->flags, VM_PAGE_DIRTY, memory_order_relaxed);
+    vm__page_dirtied(p);
 }
 
 #endif

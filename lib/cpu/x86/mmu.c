@@ -19,7 +19,8 @@ struct piece {
     struct vm_page *page;
     uint64_t gpa;
     uint32_t len;
-    bool ram; /* stores through host allowed */
+    bool ram;    /* stores through host allowed */
+    bool direct; /* the soft TLB would have let this store through */
 };
 
 static enum vm_view view(const struct vcpu *c)
@@ -57,8 +58,8 @@ static struct piece translate(struct vcpu *c, uint64_t lin, unsigned len, int ac
 
     vm__x86_walk(c, lin, access, &w);
     vm__mem_page(c->cpus->m, view(c), w.gpa, &pg);
-    vm__x86_tlb_fill(c, tlb_index(c, access), lin, &w, &pg);
     struct piece p = { .gpa = w.gpa, .len = len };
+    p.direct = vm__x86_tlb_fill(c, tlb_index(c, access), lin, &w, &pg);
     if (pg.host != NULL) {
         p.host = pg.host + (w.gpa & (VM_PAGE_SIZE - 1));
         p.page = pg.page;
@@ -169,6 +170,12 @@ static void page_stored(struct vcpu *c, struct vm_page *page, uint32_t off, uint
         cut_running_block(c, page);
 }
 
+/* A store to a page whose write permission has just been cached needs nothing after it: it is the
+ * same store that a soft TLB hit makes a moment later. The fill saw code_sectors at 0. Whoever
+ * marks code on the page from then on asks this processor to give the permission back, does not
+ * trust what it decoded before the answer, and the answer comes from this thread's next poll, after
+ * this store (core/memory.h, code_page.c). The fill also marked the page dirty. Without this a
+ * guest that walks memory in strides pays a fence for every page it touches. */
 static void store_piece(struct vcpu *c, const struct piece *p, const uint8_t *buf)
 {
     if (p->ram) {
@@ -179,7 +186,8 @@ static void store_piece(struct vcpu *c, const struct piece *p, const uint8_t *bu
         case 8: memcpy(p->host, buf, 8); break;
         default: memcpy(p->host, buf, p->len); break;
         }
-        page_stored(c, p->page, p->gpa & (VM_PAGE_SIZE - 1), p->len);
+        if (!p->direct)
+            page_stored(c, p->page, p->gpa & (VM_PAGE_SIZE - 1), p->len);
     } else {
         mmio_write(c, p->gpa, buf, p->len);
     }
@@ -303,8 +311,8 @@ uint8_t *vm__x86_lock_begin(struct vcpu *c, const struct x86_insn *i, uint64_t l
             return e->host + off;
         struct piece p[2];
         (void)pieces(c, i, lin, size, X86_ACCESS_W, i->seg, p);
-        if (p[0].ram) { /* a page with code: still atomic, but reported in lock_end */
-            c->lock_page = p[0].page;
+        if (p[0].ram) { /* on a page with code: still atomic, but reported in lock_end */
+            c->lock_page = p[0].direct ? NULL : p[0].page;
             return p[0].host;
         }
     }

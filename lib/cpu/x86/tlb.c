@@ -158,7 +158,7 @@ static void note_large(struct vcpu *c, uint64_t lin, uint64_t size)
         bloom_add(c->tlb_large, lin >> 21 ^ 1);
 }
 
-void vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86_walk *w,
+bool vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86_walk *w,
                       const struct vm_mem_page *pg)
 {
     unsigned idx = lin >> VM_PAGE_SHIFT & (X86_TLB_SIZE - 1);
@@ -166,7 +166,7 @@ void vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86
     uint64_t page = lin & ~(uint64_t)(VM_PAGE_SIZE - 1);
 
     if (pg->host == NULL || has_breakpoint(c, page) || vm__x86_align_check(c))
-        return;
+        return false;
     bool seen = c->tlb_fill[t] != 0 && e->host != NULL;
     if (!seen) {
         /* Not live now, but maybe listed since an INVLPG: a duplicate only costs a second clear,
@@ -189,13 +189,14 @@ void vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86
     e->host = pg->host;
     e->delta = (uint64_t)(uintptr_t)pg->host - page;
     if (may_write)
-        vm__page_written(pg->page, 0, 1); /* dirty from now on */
+        vm__page_dirtied(pg->page); /* from now on */
     if (w->global)
         c->tlb_global[t][idx / 8] |= (uint8_t)(1u << (idx % 8));
     else
         c->tlb_global[t][idx / 8] &= (uint8_t)~(1u << (idx % 8));
     if (w->page_size > VM_PAGE_SIZE)
         note_large(c, lin, w->page_size);
+    return may_write;
 }
 
 bool vm__x86_fetch_page(struct vcpu *c, uint64_t lin, struct x86_xtlbe *out)

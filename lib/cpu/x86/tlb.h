@@ -8,8 +8,9 @@
 
 #include "cpu/x86/mmu.h"
 
-/** Enter a successful walk into TLB @p t, as far as the fill rules allow. */
-void vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86_walk *w,
+/** Enter a successful walk into TLB @p t, as far as the fill rules allow. @return whether stores
+ * are allowed through the entry. */
+bool vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86_walk *w,
                       const struct vm_mem_page *pg);
 
 /** Alignment checking is on for this access [SDM-3A §6.15 #AC]. */
