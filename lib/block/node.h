@@ -236,6 +236,8 @@ struct vm_blk_driver {
      * backing file sets node->backing_name and node->backing_format, and the layer opens it after.
      */
     int (*open)(struct vm_blk *n, struct vm_blk_options *o);
+    /** The backing node has been opened, or changed: does it belong here (UUIDs, content ids)? */
+    int (*attach_backing)(struct vm_blk *n);
     /** Write back and free. Errors have been seen by flush() before; what is left is logged. */
     void (*close)(struct vm_blk *n);
 
