@@ -79,11 +79,13 @@ static void build(struct fuzz *z)
     fake_init(&z->f);
     fake_chr(&z->f, "com1");
     fake_chr(&z->f, "log");
+    fake_chr(&z->f, "lpt");
     build_pci(z);
     for (unsigned i = 0; i < VM_COUNT_OF(plain); i++)
         keep(z, fake_add(&z->f, plain[i], NULL));
     keep(z, fake_add(&z->f, &vm__ns16550_class, "chardev", "com1", NULL));
     keep(z, fake_add(&z->f, &vm__debugcon_class, "chardev", "log", NULL));
+    keep(z, fake_add(&z->f, &vm__parallel_class, "chardev", "lpt", "dma", "3", NULL));
     struct vm_dev *cfg = fake_add(&z->f, &vm__fw_cfg_class, NULL);
     keep(z, cfg);
     vm__fw_cfg_add_file(cfg, "etc/text", "0123456789abcdef", 16);
@@ -98,10 +100,11 @@ static uint16_t some_port(struct fuzz *z)
     static const struct {
         uint16_t base, n;
     } ranges[] = {
-        { 0x20, 2 },     { 0xa0, 2 },  { 0x4d0, 2 }, { 0x40, 4 },  { 0x60, 6 },    { 0x70, 4 },
-        { 0x92, 1 },     { 0xb2, 2 },  { 0xe0, 16 }, { 0x3f8, 8 }, { 0x510, 12 },  { 0x505, 1 },
-        { 0x600, 64 },   { 0xcf8, 8 }, { 0xcfc, 4 }, { 0xcfc, 4 }, { 0x2000, 24 }, { 0x700, 16 },
-        { 0xc000, 256 }, { 0x00, 32 }, { 0xc0, 32 }, { 0x80, 16 }, { 0x480, 16 },
+        { 0x20, 2 },   { 0xa0, 2 },    { 0x4d0, 2 },  { 0x40, 4 },     { 0x60, 6 },
+        { 0x70, 4 },   { 0x92, 1 },    { 0xb2, 2 },   { 0xe0, 16 },    { 0x3f8, 8 },
+        { 0x510, 12 }, { 0x505, 1 },   { 0x600, 64 }, { 0xcf8, 8 },    { 0xcfc, 4 },
+        { 0xcfc, 4 },  { 0x2000, 24 }, { 0x700, 16 }, { 0xc000, 256 }, { 0x00, 32 },
+        { 0xc0, 32 },  { 0x80, 16 },   { 0x480, 16 }, { 0x378, 8 },    { 0x778, 3 },
     };
     uint64_t i = below(z, VM_COUNT_OF(ranges) + 1);
     if (i == VM_COUNT_OF(ranges))
@@ -169,6 +172,7 @@ static void outside(struct fuzz *z)
         z->f.chr_blocked = next(z) & 1;
         z->f.n_out = 0;
         vm__chr_ready(vm__chr_find(z->f.m, "com1"));
+        vm__chr_ready(vm__chr_find(z->f.m, "lpt"));
         break;
     default:
         if (dev->cls->n_irq_in > 0) {
