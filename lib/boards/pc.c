@@ -28,6 +28,9 @@
 enum { E820_BYTES = 20 }; /* an entry of the firmware's memory map */
 
 static const struct vm_key keys[] = {
+    { "parallel0", VM_KEY_STR, "on", .help = "first parallel port: on or off" },
+    { "parallel1", VM_KEY_STR, "off", .help = "second parallel port" },
+    { "parallel2", VM_KEY_STR, "off", .help = "third parallel port" },
     { "pc.hpet", VM_KEY_BOOL, .value = "on", .help = "high precision event timer" },
     { 0 },
 };
@@ -191,6 +194,15 @@ static int build_timers(struct pc *pc)
     return VM_OK;
 }
 
+/** A key that is "on" or "off", or a mistake. */
+static int read_switch(struct pc *pc, const char *key, bool *on)
+{
+    const char *text = vm__config_str(pc->m->config, key);
+    if (vm__parse_bool(text, on) != VM_OK)
+        return vm__fail(VM_E_INVAL, "%s: %s is neither on nor off", key, text);
+    return VM_OK;
+}
+
 static int build_serial(struct pc *pc)
 {
     static const struct {
@@ -213,9 +225,9 @@ static int build_serial(struct pc *pc)
             { 0 },
         };
         bool on;
-        const char *text = vm__config_str(pc->m->config, ports[i].chr);
-        if (vm__parse_bool(text, &on) != VM_OK)
-            return vm__fail(VM_E_INVAL, "%s: %s is neither on nor off", ports[i].chr, text);
+        int st = read_switch(pc, ports[i].chr, &on);
+        if (st != VM_OK)
+            return st;
         if (!on)
             continue;
         char id[8] = "com1";
@@ -244,10 +256,44 @@ static int build_input(struct pc *pc)
     return VM_OK;
 }
 
-/** What lies on the ISA bus by age: the DMA controllers. */
+static int build_parallel(struct pc *pc)
+{
+    static const struct {
+        const char *id, *iobase, *irq, *dma, *chr;
+    } ports[PC_PARALLEL_PORTS] = {
+        { "lpt1", "0x378", "7", "3", "parallel0" },
+        { "lpt2", "0x278", "5", "4", "parallel1" }, /* 4: none */
+        { "lpt3", "0x3bc", "5", "4", "parallel2" },
+    };
+    const struct vm_dev_class *cls = needed_class(pc, "parallel");
+    if (cls == NULL)
+        return VM_E_NOTSUP;
+    for (uint32_t i = 0; i < PC_PARALLEL_PORTS; i++) {
+        const struct vm_setting settings[] = {
+            { "iobase", ports[i].iobase },
+            { "irq", ports[i].irq },
+            { "dma", ports[i].dma },
+            { "chardev", ports[i].chr },
+            { 0 },
+        };
+        bool on;
+        int st = read_switch(pc, ports[i].chr, &on);
+        if (st != VM_OK)
+            return st;
+        if (on && vm__dev_add(pc->m, cls, ports[i].id, settings) == NULL)
+            return vm_last_error()->code;
+        if (on && i == 0)
+            pc->devs |= ACPI_DEV_LPT;
+    }
+    return VM_OK;
+}
+
+/** What an AT had on its ISA bus besides: DMA controllers and what uses them. */
 static int build_isa(struct pc *pc)
 {
-    return add(pc, "i8237", "dma") != NULL ? VM_OK : vm_last_error()->code;
+    if (add(pc, "i8237", "dma") == NULL)
+        return vm_last_error()->code;
+    return build_parallel(pc);
 }
 
 static int build_firmware(struct pc *pc)

@@ -16,6 +16,7 @@
 
 enum {
     PC_SERIAL_PORTS = 4,
+    PC_PARALLEL_PORTS = 3,
     PC_LINES = 24,      /* the IOAPIC's inputs */
     PC_ISA_LINES = 16,  /* of these reach the 8259 pair too */
     PC_PM_BASE = 0x600, /* where firmware puts the power management block */

@@ -168,11 +168,14 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LIBVM ", "LIBVMPC ", 0x00000001)
 
                 Device (LPT)
                 {
-                    Name (_HID, EisaId ("PNP0400"))
+                    Name (_HID, EisaId ("PNP0401"))
+                    Name (_CID, EisaId ("PNP0400"))
                     Method (_STA) { Return (DEVP (0x80)) }
                     Name (_CRS, ResourceTemplate () {
                         IO (Decode16, 0x378, 0x378, 1, 8)
+                        IO (Decode16, 0x778, 0x778, 1, 3)
                         IRQNoFlags () { 7 }
+                        DMA (Compatibility, NotBusMaster, Transfer8) { 3 }
                     })
                 }
 
