@@ -14,24 +14,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/endian.h"
 #include "base/error.h"
 #include "core/config.h"
 #include "core/device.h"
 #include "core/region.h"
-#include "devices/firmware/fw_cfg.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/pci.h"
 #include "devices/pci/piix4_pm.h"
-#include "devices/timer/mc146818.h"
-
-enum { E820_BYTES = 20 }; /* an entry of the firmware's memory map */
 
 static const struct vm_key keys[] = {
     { "parallel0", VM_KEY_STR, "on", .help = "first parallel port: on or off" },
     { "parallel1", VM_KEY_STR, "off", .help = "second parallel port" },
     { "parallel2", VM_KEY_STR, "off", .help = "third parallel port" },
     { "pc.hpet", VM_KEY_BOOL, .value = "on", .help = "high precision event timer" },
+    { "pc.uuid", VM_KEY_STR, .help = "the machine's UUID, for SMBIOS" },
+    { "firmware.bios", VM_KEY_STR, "bios-256k.bin",
+      .help = "firmware when there is no kernel: a file's name or path, or none" },
+    { "firmware.console", VM_KEY_BOOL, "off",
+      .help = "firmware's screen on the first serial port" },
+    { "boot.order", VM_KEY_STR, "cad", .help = "what to try: a floppy, c disk, d CD, n network" },
+    { "boot.once", VM_KEY_STR, .help = "the same for the first boot only" },
+    { "boot.menu", VM_KEY_BOOL, "off", .help = "firmware offers a boot menu" },
+    { "boot.menu_wait", VM_KEY_U64, .max = 65535, .help = "for so many milliseconds" },
+    { "boot.fail_wait", VM_KEY_U64, .max = UINT32_MAX,
+      .help = "milliseconds until firmware that found nothing starts over; 4294967295: never" },
+    { "boot.floppy_check", VM_KEY_BOOL, "on", .help = "a bootable floppy needs its signature" },
     { 0 },
 };
 
@@ -169,7 +176,9 @@ static int build_chipset(struct pc *pc)
     for (uint32_t i = 0; i < PC_ISA_LINES; i++)
         vm__dev_connect(isa, i, shared_line(pc, i, PC_SOURCE_PIRQ));
     vm__dev_connect(pc->pm, 0, shared_line(pc, 9, PC_SOURCE_SCI));
-    return vm__i440fx_set_memory(pc->host, pc->ram, NULL, 0, 0);
+    uint32_t low = vm__pc_firmware_low(pc);
+    return vm__i440fx_set_memory(pc->host, pc->ram, pc->bios, 0x100000 - low,
+                                 pc->bios != NULL ? vm__region_size(pc->bios) - low : 0);
 }
 
 /** PIT and RTC interrupt through the HPET, if there is one, which can take their lines over. */
@@ -179,7 +188,6 @@ static int build_timers(struct pc *pc)
     pc->rtc = pit != NULL ? add(pc, "mc146818", "rtc") : NULL;
     if (pc->rtc == NULL)
         return vm_last_error()->code;
-    vm__mc146818_set_memory(pc->rtc, pc->low_ram, pc->high_ram);
     if (!vm__config_bool(pc->m->config, "pc.hpet")) {
         vm__dev_connect(pit, 0, pc->m->lines[0]);
         vm__dev_connect(pc->rtc, 0, pc->m->lines[8]);
@@ -303,30 +311,6 @@ static int build_firmware(struct pc *pc)
     return pc->fw_cfg != NULL ? VM_OK : vm_last_error()->code;
 }
 
-/** What firmware asks for; kvm-unit-tests do too. */
-static int fill_fw_cfg(struct pc *pc)
-{
-    struct vm_dev *dev = pc->fw_cfg;
-    uint8_t e820[BOOT_MAX_RANGES * E820_BYTES];
-    for (uint32_t i = 0; i < pc->n_ranges; i++) {
-        vm_put_le64(e820 + i * E820_BYTES, pc->ranges[i].base);
-        vm_put_le64(e820 + i * E820_BYTES + 8, pc->ranges[i].size);
-        vm_put_le32(e820 + i * E820_BYTES + 16, pc->ranges[i].type);
-    }
-    int st = vm__fw_cfg_add_u64(dev, FW_CFG_RAM_SIZE, pc->low_ram + pc->high_ram);
-    if (st == VM_OK)
-        st = vm__fw_cfg_add_u16(dev, FW_CFG_NB_CPUS, (uint16_t)pc->m->n_cpus);
-    if (st == VM_OK)
-        st = vm__fw_cfg_add_u16(dev, FW_CFG_MAX_CPUS, (uint16_t)pc->m->n_cpus);
-    if (st == VM_OK)
-        st = vm__fw_cfg_add_u16(dev, FW_CFG_NOGRAPHIC, 1);
-    if (st == VM_OK)
-        st = vm__fw_cfg_add_u32(dev, FW_CFG_IRQ0_OVERRIDE, 1);
-    if (st == VM_OK)
-        st = vm__fw_cfg_add_file(dev, "etc/e820", e820, pc->n_ranges * E820_BYTES);
-    return st;
-}
-
 /* ---- the class ---- */
 
 static int pc_build(struct vm_machine *m)
@@ -336,8 +320,10 @@ static int pc_build(struct vm_machine *m)
         return vm__fail_nomem(sizeof *pc);
     m->board_state = pc;
     pc->m = m;
-    int (*const steps[])(struct pc *) = { build_ram, build_lines,  build_chipset, build_timers,
-                                          build_isa, build_serial, build_input,   build_firmware };
+    int (*const steps[])(struct pc *) = {
+        build_ram,    vm__pc_boot_open, vm__pc_firmware_load, build_lines, build_chipset,
+        build_timers, build_isa,        build_serial,         build_input, build_firmware,
+    };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);
         if (st != VM_OK)
@@ -369,13 +355,16 @@ static int pc_finish(struct vm_machine *m)
         pc->devs |= ACPI_DEV_PVPANIC;
     int st = vm__pc_boot_tables(pc);
     if (st == VM_OK)
-        st = fill_fw_cfg(pc);
+        st = vm__pc_firmware_smbios(pc);
+    if (st == VM_OK)
+        st = vm__pc_firmware_fill(pc);
     return st == VM_OK ? vm__pc_boot_load(pc) : st;
 }
 
 static int pc_reset(struct vm_machine *m, int kind)
 {
     (void)kind;
+    vm__pc_firmware_reset(pc_of(m));
     return vm__pc_boot_start(pc_of(m));
 }
 
@@ -390,6 +379,7 @@ static void pc_destroy(struct vm_machine *m)
     if (pc == NULL)
         return;
     vm__pc_boot_fini(pc);
+    vm__pc_firmware_fini(pc);
     free(pc);
     m->board_state = NULL;
 }

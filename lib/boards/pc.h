@@ -11,6 +11,7 @@
 
 #include "boards/acpi/acpi.h"
 #include "boards/boot/load.h"
+#include "boards/smbios.h"
 #include "core/board.h"
 #include "core/machine.h"
 
@@ -29,12 +30,13 @@ enum {
     PC_RSDP = 0xf0000,
 };
 
-#define PC_HPET_ID   UINT32_C(0x8086a201) /* low half of the HPET's capabilities: 3 timers */
-#define PC_HOLE      UINT64_C(0xc0000000) /* RAM ends here and goes on at 4 GiB */
-#define PC_HIGH      UINT64_C(0x100000000)
-#define PC_PCI_LAST  UINT32_C(0xfebfffff) /* below the IOAPIC */
-#define PC_RAM_LEAST (UINT64_C(2) << 20)
-#define PC_RAM_LIMIT (UINT64_C(1) << 40) /* physical address width of the processors */
+#define PC_HPET_ID    UINT32_C(0x8086a201) /* low half of the HPET's capabilities: 3 timers */
+#define PC_HOLE       UINT64_C(0xc0000000) /* RAM ends here and goes on at 4 GiB */
+#define PC_HOLE_EARLY UINT32_C(0x80000000)
+#define PC_HIGH       UINT64_C(0x100000000)
+#define PC_PCI_LAST   UINT32_C(0xfebfffff) /* below the IOAPIC */
+#define PC_RAM_LEAST  (UINT64_C(2) << 20)
+#define PC_RAM_LIMIT  (UINT64_C(1) << 40) /* physical address width of the processors */
 
 /** Who drives an interrupt line; each has a bit. */
 enum pc_source {
@@ -48,6 +50,7 @@ enum pc_source {
 struct pc {
     struct vm_machine *m;
     struct vm_region *ram;
+    struct vm_region *bios; /**< firmware, ending at 4 GiB; NULL: there is none */
     struct vm_dev *host, *pm, *rtc, *fw_cfg;
     struct vm_pci_bus *bus;
     struct vm_irq pic_in[PC_ISA_LINES];
@@ -59,10 +62,14 @@ struct pc {
     struct boot_range ranges[BOOT_MAX_RANGES]; /**< the memory map */
     uint32_t n_ranges;
     struct acpi_image acpi;
-    uint32_t acpi_gpa; /**< where the tables lie; 0: not placed */
+    uint32_t acpi_gpa; /**< where the tables lie; firmware chooses otherwise */
+    struct smbios_image smbios;
+    uint8_t uuid[16]; /**< as text spells it */
 
+    struct boot_file kernel;
     struct boot_plan plan;
     bool direct;     /**< the plan starts a kernel; no firmware runs */
+    bool booted;     /**< this is not the first boot */
     uint8_t **files; /**< contents the plan borrows from */
     uint32_t n_files;
 };
@@ -73,13 +80,27 @@ static inline struct pc *pc_of(struct vm_machine *m)
 }
 
 /* pc_boot.c */
-/** Read the kernel and make the plan, if one is configured. */
+/** Read the kernel, if one is configured, and decide who starts it. */
+int vm__pc_boot_open(struct pc *pc);
+/** Make the plan. */
 int vm__pc_boot_load(struct pc *pc);
 /** Memory map and ACPI tables. */
 int vm__pc_boot_tables(struct pc *pc);
 /** Put everything into memory and set the boot processor's registers. */
 int vm__pc_boot_start(struct pc *pc);
 void vm__pc_boot_fini(struct pc *pc);
+
+/* pc_firmware.c */
+/** Read firmware's ROM and put it below 4 GiB, unless a kernel starts without. */
+int vm__pc_firmware_load(struct pc *pc);
+/** How many bytes of the ROM are also seen below 1 MiB. */
+uint32_t vm__pc_firmware_low(const struct pc *pc);
+int vm__pc_firmware_smbios(struct pc *pc);
+/** CMOS memory and fw_cfg, once all devices are there. */
+int vm__pc_firmware_fill(struct pc *pc);
+/** Before every boot. */
+void vm__pc_firmware_reset(struct pc *pc);
+void vm__pc_firmware_fini(struct pc *pc);
 
 /* pc_setup.c */
 /** What firmware does to the chipset before it starts an operating system. */

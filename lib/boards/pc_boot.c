@@ -94,37 +94,45 @@ static int load_modules(struct pc *pc, const char *text, enum boot_kind kind,
     return VM_OK;
 }
 
+static bool given(const char *text)
+{
+    return text != NULL && *text != '\0';
+}
+
+int vm__pc_boot_open(struct pc *pc)
+{
+    const struct vm_config *cfg = pc->m->config;
+    const char *kernel = vm__config_str(cfg, "boot.kernel");
+    if (given(kernel)) {
+        pc->direct = true;
+        return load_file(pc, kernel, &pc->kernel);
+    }
+    if (given(vm__config_str(cfg, "boot.initrd")))
+        return vm__fail(VM_E_INVAL, "boot.initrd: there is no kernel to give it to");
+    if (given(vm__config_str(cfg, "boot.cmdline")))
+        return vm__fail(VM_E_INVAL, "boot.cmdline: there is no kernel to give it to");
+    return VM_OK;
+}
+
 int vm__pc_boot_load(struct pc *pc)
 {
-    struct vm_config *cfg = pc->m->config;
-    const char *kernel = vm__config_str(cfg, "boot.kernel");
-    const char *initrd = vm__config_str(cfg, "boot.initrd");
+    const struct vm_config *cfg = pc->m->config;
     const char *cmdline = vm__config_str(cfg, "boot.cmdline");
     struct boot_module mods[MAX_MODULES];
+    /* The plan keeps a pointer to the command line: the configuration is the machine's own. */
     struct boot_request r = {
+        .kernel = pc->kernel,
         .modules = mods,
+        .cmdline = cmdline != NULL ? cmdline : "",
         .ranges = pc->ranges,
         .n_ranges = pc->n_ranges,
         .rsdp = PC_RSDP,
     };
-    if (kernel == NULL || *kernel == '\0') {
-        if (initrd != NULL && *initrd != '\0')
-            return vm__fail(VM_E_INVAL, "boot.initrd: there is no kernel to give it to");
-        if (cmdline != NULL && *cmdline != '\0')
-            return vm__fail(VM_E_INVAL, "boot.cmdline: there is no kernel to give it to");
+    if (!pc->direct)
         return VM_OK;
-    }
-    int st = load_file(pc, kernel, &r.kernel);
-    if (st == VM_OK)
-        st = load_modules(pc, initrd, vm__boot_probe(r.kernel.data, r.kernel.len), mods,
-                          &r.n_modules);
-    if (st != VM_OK)
-        return st;
-    /* The plan keeps a pointer to the command line: the configuration is the machine's own. */
-    r.cmdline = cmdline != NULL ? cmdline : "";
-    st = vm__boot_load(&r, &pc->plan);
-    pc->direct = st == VM_OK;
-    return st;
+    int st = load_modules(pc, vm__config_str(cfg, "boot.initrd"),
+                          vm__boot_probe(r.kernel.data, r.kernel.len), mods, &r.n_modules);
+    return st == VM_OK ? vm__boot_load(&r, &pc->plan) : st;
 }
 
 static void add_range(struct pc *pc, uint64_t base, uint64_t end, enum boot_ram_type type)
@@ -148,6 +156,12 @@ static void make_ranges(struct pc *pc, uint64_t acpi_end)
     add_range(pc, PC_HIGH, PC_HIGH + pc->high_ram, BOOT_RAM_USABLE);
 }
 
+/** Where PCI windows may begin: SeaBIOS hands out addresses from 2 GiB on if RAM ends before. */
+static uint32_t pci_base(const struct pc *pc)
+{
+    return pc->low_ram <= PC_HOLE_EARLY ? PC_HOLE_EARLY : (uint32_t)PC_HOLE;
+}
+
 int vm__pc_boot_tables(struct pc *pc)
 {
     const struct acpi_params params = {
@@ -158,7 +172,8 @@ int vm__pc_boot_tables(struct pc *pc)
         .acpi_enable = PC_ACPI_ENABLE,
         .acpi_disable = PC_ACPI_DISABLE,
         .hpet_id = PC_HPET_ID,
-        .pci_base = (uint32_t)PC_HOLE,
+        .pci_base = pci_base(pc),
+        .can_sleep = !pc->direct,
         .pci_last = PC_PCI_LAST,
         .pirq = vm__pci_pirq,
     };
@@ -167,7 +182,8 @@ int vm__pc_boot_tables(struct pc *pc)
         return st;
     uint64_t size = (pc->acpi.part[ACPI_TABLES].len + 0xfff) & ~UINT64_C(0xfff);
     pc->acpi_gpa = (uint32_t)(pc->low_ram - size);
-    vm__acpi_place(&pc->acpi, pc->acpi_gpa);
+    if (pc->direct)
+        vm__acpi_place(&pc->acpi, pc->acpi_gpa);
     make_ranges(pc, pc->low_ram);
     return VM_OK;
 }

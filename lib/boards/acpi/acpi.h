@@ -75,6 +75,17 @@ void vm__acpi_fini(struct acpi_image *img);
 /** Fix every pointer and checksum for tables at @p tables_gpa; once per image. */
 void vm__acpi_place(struct acpi_image *img, uint32_t tables_gpa);
 
+/** What the parts are called among the files of fw_cfg. */
+#define ACPI_TABLES_FILE "etc/acpi/tables"
+#define ACPI_RSDP_FILE   "etc/acpi/rsdp"
+
+/**
+ * The commands by which firmware places an image that vm__acpi_place() has not touched, to be given
+ * to it as the file "etc/table-loader". The caller frees @p out.
+ * @retval VM_E_NOMEM
+ */
+int vm__acpi_loader(const struct acpi_image *img, struct acpi_blob *out);
+
 /* Between the files of this folder. */
 size_t vm__acpi_table_begin(struct acpi_image *img, const char *signature, uint8_t revision);
 void vm__acpi_table_end(struct acpi_image *img, size_t table);

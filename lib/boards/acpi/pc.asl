@@ -2,14 +2,16 @@
 /*
  * The fixed part of the pc board's ACPI namespace: i440FX host bridge, PIIX3 ISA bridge with its
  * interrupt router, and the parts behind it. What depends on the configuration (processors, PCI
- * windows and routing, the \DEVS mask) is in an SSDT made by ssdt.c.
+ * windows and routing) is in an SSDT made by ssdt.c; the value of \DEVS is put in by tables.c.
  *
  * Spec: [ACPI-6.5 §19] ASL; [PIIX3 §2.2.10] PIRQ route control.
  * Integers are 32 bits wide (revision 1), as in the ACPI 1.0 systems that still read this.
  */
 DefinitionBlock ("dsdt.aml", "DSDT", 1, "LIBVM ", "LIBVMPC ", 0x00000001)
 {
-    External (\DEVS, IntObj) /* enum acpi_dev */
+    /* enum acpi_dev. A name of this table and not an External: that operation is new in ACPI 6, and
+     * neither old systems nor SeaBIOS's reader of this table know it. */
+    Name (\DEVS, 0x5AA5C33C)
 
     /* SLP_TYP 0 is soft off on a PIIX4. */
     Name (\_S5, Package () { 0, 0, 0, 0 })

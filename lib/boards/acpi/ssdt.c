@@ -2,7 +2,7 @@
 /**
  * @file ssdt.c
  * The part of the namespace that depends on how the machine is configured: processors, PCI
- * windows and interrupt routing, and which legacy parts are there.
+ * windows and interrupt routing.
  *
  * Spec: [ACPI-6.5 §6.2.13] _PRT, [ACPI-6.5 §6.4] resource descriptors.
  */
@@ -131,7 +131,6 @@ void vm__acpi_ssdt(struct acpi_image *img, const struct acpi_params *params)
 {
     struct acpi_blob *b = &img->part[ACPI_TABLES];
     size_t t = vm__acpi_table_begin(img, "SSDT", 1);
-    vm__aml_name_int(b, "\\DEVS", params->devs);
     if (params->can_sleep)
         add_sleep(b);
     size_t sb = vm__aml_scope(b, "\\_SB");

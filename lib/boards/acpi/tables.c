@@ -3,9 +3,11 @@
  * @file tables.c
  * RSDP, RSDT, XSDT, FADT, FACS, MADT, HPET. See acpi.h.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/endian.h"
 #include "base/error.h"
 #include "boards/acpi/acpi.h"
 #include "boards/acpi/dsdt.h"
@@ -108,13 +110,21 @@ static size_t add_facs(struct acpi_image *img)
     return facs;
 }
 
-/** The compiler's table as it is; its checksum is right already. */
-static size_t add_dsdt(struct acpi_image *img)
+/** The compiler's table, with the value of \DEVS in place of the one it was compiled with. */
+static size_t add_dsdt(struct acpi_image *img, uint32_t devs)
 {
+    static const uint8_t placeholder[] = { 'D', 'E', 'V', 'S', 0x0c, 0x3c, 0xc3, 0xa5, 0x5a };
     struct acpi_blob *b = &img->part[ACPI_TABLES];
     vm__blob_align(b, 16);
     size_t dsdt = b->len;
     vm__blob_put(b, vm__acpi_dsdt_pc, vm__acpi_dsdt_pc_size);
+    if (b->failed)
+        return dsdt;
+    uint8_t *at = memmem(b->data + dsdt, b->len - dsdt, placeholder, sizeof placeholder);
+    assert(at != NULL);
+    vm_put_le32(at + 5, devs);
+    b->data[dsdt + HEADER_CHECKSUM] = 0;
+    add_checksum(img, ACPI_TABLES, dsdt + HEADER_CHECKSUM, dsdt, b->len - dsdt);
     return dsdt;
 }
 
@@ -289,7 +299,7 @@ int vm__acpi_build(struct acpi_image *img, const struct acpi_params *params)
 {
     memset(img, 0, sizeof *img);
     size_t facs = add_facs(img);
-    size_t dsdt = add_dsdt(img);
+    size_t dsdt = add_dsdt(img, params->devs);
     size_t tables[4], n = 0;
     tables[n++] = add_fadt(img, params, facs, dsdt);
     vm__blob_align(&img->part[ACPI_TABLES], 16);
