@@ -106,38 +106,12 @@ static void shared_set(void *opaque, uint32_t n, int level)
     drive_line(opaque, n & 0xff, n >> 8, level);
 }
 
-static struct vm_irq shared_line(struct pc *pc, uint32_t line, enum pc_source source)
+struct vm_irq vm__pc_line(struct pc *pc, uint32_t line, enum pc_source source)
 {
     return (struct vm_irq) { .set = shared_set, .opaque = pc, .n = line | (uint32_t)source << 8 };
 }
 
-/* ---- parts ---- */
-
-static const struct vm_dev_class *needed_class(struct pc *pc, const char *name)
-{
-    const struct vm_dev_class *cls = vm__dev_class(pc->m, name);
-    if (cls == NULL)
-        (void)vm__fail(VM_E_NOTSUP, "this library was built without %s, which a pc needs", name);
-    return cls;
-}
-
-static struct vm_dev *add(struct pc *pc, const char *class_name, const char *id)
-{
-    const struct vm_dev_class *cls = needed_class(pc, class_name);
-    return cls != NULL ? vm__dev_add(pc->m, cls, id, NULL) : NULL;
-}
-
-/** A function on PCI bus 0. */
-static struct vm_dev *add_pci(struct pc *pc, const struct vm_dev_class *cls, const char *id,
-                              unsigned devfn, const struct vm_setting *settings)
-{
-    struct vm_dev *dev = cls != NULL ? vm__dev_new(pc->m, cls, id, settings) : NULL;
-    if (dev == NULL)
-        return NULL;
-    if (pc->bus == NULL)
-        pc->bus = vm__pci_bus_of(dev); /* the bridge itself comes first */
-    return vm__pci_add(pc->bus, dev, devfn);
-}
+/* ---- controllers and bridges ---- */
 
 static int build_lines(struct pc *pc)
 {
@@ -145,8 +119,8 @@ static int build_lines(struct pc *pc)
     for (uint32_t i = 0; i < PC_LINES; i++)
         m->lines[i] = (struct vm_irq) { .set = line_set, .opaque = pc, .n = i };
     m->n_lines = PC_LINES;
-    struct vm_dev *pic = add(pc, "i8259", "pic");
-    struct vm_dev *ioapic = add(pc, "ioapic", "ioapic");
+    struct vm_dev *pic = vm__pc_add(pc, "i8259", "pic");
+    struct vm_dev *ioapic = vm__pc_add(pc, "ioapic", "ioapic");
     if (pic == NULL || ioapic == NULL)
         return vm_last_error()->code;
     for (uint32_t i = 0; i < PC_LINES; i++) {
@@ -161,154 +135,25 @@ static int build_lines(struct pc *pc)
  */
 static int build_chipset(struct pc *pc)
 {
-    pc->host = add_pci(pc, needed_class(pc, "i440fx"), "i440fx", 0, NULL);
+    pc->host = vm__pc_add_pci(pc, vm__pc_class(pc, "i440fx"), "i440fx", 0, NULL);
     if (pc->host == NULL)
         return vm_last_error()->code;
-    struct vm_dev *isa = add_pci(pc, needed_class(pc, "piix3"), "piix3", PC_ISA_DEV << 3, NULL);
+    struct vm_dev *isa =
+        vm__pc_add_pci(pc, vm__pc_class(pc, "piix3"), "piix3", PC_ISA_DEV << 3, NULL);
     if (isa == NULL)
         return vm_last_error()->code;
-    pc->pm =
-        add_pci(pc, needed_class(pc, "piix4_pm"), "pm", PC_ISA_DEV << 3 | PC_PM_FUNCTION, NULL);
+    pc->pm = vm__pc_add_pci(pc, vm__pc_class(pc, "piix4_pm"), "pm",
+                            PC_ISA_DEV << 3 | PC_PM_FUNCTION, NULL);
     if (pc->pm == NULL)
         return vm_last_error()->code;
     for (unsigned i = 0; i < PCI_PINS; i++)
         vm__dev_connect(pc->host, i, vm__dev_pin(isa, i));
     for (uint32_t i = 0; i < PC_ISA_LINES; i++)
-        vm__dev_connect(isa, i, shared_line(pc, i, PC_SOURCE_PIRQ));
-    vm__dev_connect(pc->pm, 0, shared_line(pc, 9, PC_SOURCE_SCI));
+        vm__dev_connect(isa, i, vm__pc_line(pc, i, PC_SOURCE_PIRQ));
+    vm__dev_connect(pc->pm, 0, vm__pc_line(pc, 9, PC_SOURCE_SCI));
     uint32_t low = vm__pc_firmware_low(pc);
     return vm__i440fx_set_memory(pc->host, pc->ram, pc->bios, 0x100000 - low,
                                  pc->bios != NULL ? vm__region_size(pc->bios) - low : 0);
-}
-
-/** PIT and RTC interrupt through the HPET, if there is one, which can take their lines over. */
-static int build_timers(struct pc *pc)
-{
-    struct vm_dev *pit = add(pc, "i8254", "pit");
-    pc->rtc = pit != NULL ? add(pc, "mc146818", "rtc") : NULL;
-    if (pc->rtc == NULL)
-        return vm_last_error()->code;
-    if (!vm__config_bool(pc->m->config, "pc.hpet")) {
-        vm__dev_connect(pit, 0, pc->m->lines[0]);
-        vm__dev_connect(pc->rtc, 0, pc->m->lines[8]);
-        return VM_OK;
-    }
-    struct vm_dev *hpet = add(pc, "hpet", "hpet");
-    if (hpet == NULL)
-        return vm_last_error()->code;
-    vm__dev_connect(pit, 0, vm__dev_pin(hpet, 0));
-    vm__dev_connect(pc->rtc, 0, vm__dev_pin(hpet, 1));
-    pc->devs |= ACPI_DEV_HPET;
-    return VM_OK;
-}
-
-/** A key that is "on" or "off", or a mistake. */
-static int read_switch(struct pc *pc, const char *key, bool *on)
-{
-    const char *text = vm__config_str(pc->m->config, key);
-    if (vm__parse_bool(text, on) != VM_OK)
-        return vm__fail(VM_E_INVAL, "%s: %s is neither on nor off", key, text);
-    return VM_OK;
-}
-
-static int build_serial(struct pc *pc)
-{
-    static const struct {
-        const char *iobase, *irq, *chr;
-        uint32_t source;
-    } ports[PC_SERIAL_PORTS] = {
-        { "0x3f8", "4", "serial0", PC_SOURCE_ISA },
-        { "0x2f8", "3", "serial1", PC_SOURCE_ISA },
-        { "0x3e8", "4", "serial2", PC_SOURCE_COM3 },
-        { "0x2e8", "3", "serial3", PC_SOURCE_COM4 },
-    };
-    const struct vm_dev_class *cls = needed_class(pc, "ns16550");
-    if (cls == NULL)
-        return VM_E_NOTSUP;
-    for (uint32_t i = 0; i < PC_SERIAL_PORTS; i++) {
-        const struct vm_setting settings[] = {
-            { "iobase", ports[i].iobase },
-            { "irq", ports[i].irq },
-            { "chardev", ports[i].chr },
-            { 0 },
-        };
-        bool on;
-        int st = read_switch(pc, ports[i].chr, &on);
-        if (st != VM_OK)
-            return st;
-        if (!on)
-            continue;
-        char id[8] = "com1";
-        id[3] = (char)('1' + i);
-        struct vm_dev *com = vm__dev_add(pc->m, cls, id, settings);
-        if (com == NULL)
-            return vm_last_error()->code;
-        if (ports[i].source != PC_SOURCE_ISA)
-            vm__dev_connect(com, 0, shared_line(pc, i == 2 ? 4 : 3, ports[i].source));
-        pc->devs |= (uint32_t)ACPI_DEV_COM1 << i;
-    }
-    return VM_OK;
-}
-
-/** Keyboard, mouse and their controller; system control port A, where the A20 gates meet. */
-static int build_input(struct pc *pc)
-{
-    struct vm_dev *ps2 = add(pc, "i8042", "ps2");
-    struct vm_dev *port92 = ps2 != NULL ? add(pc, "port92", "port92") : NULL;
-    if (port92 == NULL)
-        return vm_last_error()->code;
-    vm__dev_connect(ps2, 0, pc->m->lines[1]);
-    vm__dev_connect(ps2, 1, pc->m->lines[12]);
-    vm__dev_connect(ps2, 2, vm__dev_pin(port92, 0));
-    pc->devs |= ACPI_DEV_KBD | ACPI_DEV_MOUSE;
-    return VM_OK;
-}
-
-static int build_parallel(struct pc *pc)
-{
-    static const struct {
-        const char *id, *iobase, *irq, *dma, *chr;
-    } ports[PC_PARALLEL_PORTS] = {
-        { "lpt1", "0x378", "7", "3", "parallel0" },
-        { "lpt2", "0x278", "5", "4", "parallel1" }, /* 4: none */
-        { "lpt3", "0x3bc", "5", "4", "parallel2" },
-    };
-    const struct vm_dev_class *cls = needed_class(pc, "parallel");
-    if (cls == NULL)
-        return VM_E_NOTSUP;
-    for (uint32_t i = 0; i < PC_PARALLEL_PORTS; i++) {
-        const struct vm_setting settings[] = {
-            { "iobase", ports[i].iobase },
-            { "irq", ports[i].irq },
-            { "dma", ports[i].dma },
-            { "chardev", ports[i].chr },
-            { 0 },
-        };
-        bool on;
-        int st = read_switch(pc, ports[i].chr, &on);
-        if (st != VM_OK)
-            return st;
-        if (on && vm__dev_add(pc->m, cls, ports[i].id, settings) == NULL)
-            return vm_last_error()->code;
-        if (on && i == 0)
-            pc->devs |= ACPI_DEV_LPT;
-    }
-    return VM_OK;
-}
-
-/** What an AT had on its ISA bus besides: DMA controllers and what uses them. */
-static int build_isa(struct pc *pc)
-{
-    if (add(pc, "i8237", "dma") == NULL)
-        return vm_last_error()->code;
-    return build_parallel(pc);
-}
-
-static int build_firmware(struct pc *pc)
-{
-    pc->fw_cfg = add(pc, "fw_cfg", "fw_cfg");
-    pc->devs |= ACPI_DEV_FW_CFG;
-    return pc->fw_cfg != NULL ? VM_OK : vm_last_error()->code;
 }
 
 /* ---- the class ---- */
@@ -321,8 +166,9 @@ static int pc_build(struct vm_machine *m)
     m->board_state = pc;
     pc->m = m;
     int (*const steps[])(struct pc *) = {
-        build_ram,    vm__pc_boot_open, vm__pc_firmware_load, build_lines, build_chipset,
-        build_timers, build_isa,        build_serial,         build_input, build_firmware,
+        build_ram,          vm__pc_boot_open,      vm__pc_firmware_load, build_lines,
+        build_chipset,      vm__pc_build_timers,   vm__pc_build_isa,     vm__pc_build_serial,
+        vm__pc_build_input, vm__pc_build_firmware,
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);
@@ -345,7 +191,7 @@ static struct vm_dev *pc_plug(struct vm_machine *m, const char *class_name, cons
         (void)vm__fail(VM_E_BUSY, "%s: every PCI slot is taken", class_name);
         return NULL;
     }
-    return add_pci(pc, cls, id, (unsigned)devfn, settings);
+    return vm__pc_add_pci(pc, cls, id, (unsigned)devfn, settings);
 }
 
 static int pc_finish(struct vm_machine *m)

@@ -13,6 +13,7 @@
 #include "boards/boot/load.h"
 #include "boards/smbios.h"
 #include "core/board.h"
+#include "core/device.h"
 #include "core/machine.h"
 
 enum {
@@ -56,8 +57,9 @@ struct pc {
     struct vm_irq pic_in[PC_ISA_LINES];
     struct vm_irq ioapic_in[PC_LINES];
     uint32_t line_sources[PC_LINES]; /**< bits by enum pc_source */
-    uint64_t low_ram, high_ram;      /**< bytes below the hole and above 4 GiB */
-    uint32_t devs;                   /**< enum acpi_dev */
+    struct vm_irq rtc_line, rtc_event;
+    uint64_t low_ram, high_ram; /**< bytes below the hole and above 4 GiB */
+    uint32_t devs;              /**< enum acpi_dev */
 
     struct boot_range ranges[BOOT_MAX_RANGES]; /**< the memory map */
     uint32_t n_ranges;
@@ -78,6 +80,24 @@ static inline struct pc *pc_of(struct vm_machine *m)
 {
     return m->board_state;
 }
+
+/* pc.c */
+/** A line with a source of its own, so that several may share it. */
+struct vm_irq vm__pc_line(struct pc *pc, uint32_t line, enum pc_source source);
+
+/* pc_parts.c */
+/** A class that a PC cannot do without; NULL with the error set. */
+const struct vm_dev_class *vm__pc_class(struct pc *pc, const char *name);
+/** A device without settings; NULL with the error set. */
+struct vm_dev *vm__pc_add(struct pc *pc, const char *class_name, const char *id);
+/** A function on PCI bus 0. */
+struct vm_dev *vm__pc_add_pci(struct pc *pc, const struct vm_dev_class *cls, const char *id,
+                              unsigned devfn, const struct vm_setting *settings);
+int vm__pc_build_timers(struct pc *pc);
+int vm__pc_build_isa(struct pc *pc);
+int vm__pc_build_serial(struct pc *pc);
+int vm__pc_build_input(struct pc *pc);
+int vm__pc_build_firmware(struct pc *pc);
 
 /* pc_boot.c */
 /** Read the kernel, if one is configured, and decide who starts it. */
