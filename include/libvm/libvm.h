@@ -12,6 +12,7 @@
 #include <libvm/config.h>
 #include <libvm/machine.h>
 #include <libvm/cpu.h>
+#include <libvm/debug.h>
 #include <libvm/memory.h>
 #include <libvm/irq.h>
 #include <libvm/device.h>

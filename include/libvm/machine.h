@@ -74,6 +74,8 @@ enum {
     VM_EVENT_SHUTDOWN = 1 << 3, /**< a: 1 if the guest asked, b: exit code of a debug-exit device */
     VM_EVENT_CRASHED = 1 << 4,  /**< text says why */
     VM_EVENT_GUEST = 1 << 5,    /**< a device has news; text names it */
+    VM_EVENT_DEBUG = 1 << 6,    /**< a breakpoint or the like (text), met by processor a at linear
+                                     address b; VM_EVENT_PAUSED follows */
 };
 
 typedef struct vm_event {
@@ -106,7 +108,7 @@ enum {
     VM_EXIT_STOPPED = 3,  /**< vm_machine_stop() */
     VM_EXIT_HALTED = 4,   /**< every processor is halted and nothing is armed that could wake one */
     VM_EXIT_SHUTDOWN = 5, /**< powered off, or reset while reset means stop; code: debug-exit's */
-    VM_EXIT_DEBUG = 6,    /**< breakpoint, watchpoint or step */
+    VM_EXIT_DEBUG = 6,    /**< breakpoint, watchpoint or step; code: VM_DEBUG_*, data: linear PC */
     VM_EXIT_ERROR = 7,    /**< code: VM_E_*; vm_last_error() has the sentence */
     VM_EXIT_KICKED = 8,   /**< vm_kick() */
 };

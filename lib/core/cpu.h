@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/debug.h"
+
 struct vm_machine;
 struct vm_cpu;
 struct vm_exit; /* <libvm/machine.h> */
@@ -81,6 +83,7 @@ struct vm_cpu {
     struct vm_machine *m;
     uint32_t index;
     void *runner; /**< core/run.c's thread record */
+    struct vm_cpu_debug debug;
 };
 
 /** The request mask plus a wake-up of a halted processor's thread. Wait-free, any thread. */

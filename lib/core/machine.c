@@ -171,6 +171,7 @@ int vm__machine_reset_now(struct vm_machine *m, int kind)
         m->cpus[i]->cls->reset(m->cpus[i]);
         m->run->runners[i].halted = false;
     }
+    vm__debug_reset(m);
     m->run->turn = 0;
     m->run->slice_left = VM_SLICE;
     return m->board != NULL && m->board->reset != NULL ? m->board->reset(m, kind) : VM_OK;
@@ -278,6 +279,7 @@ void vm__machine_destroy(struct vm_machine *m)
     vm__clock_fini(m);
     vm__events_fini(m);
     vm__run_fini(m);
+    vm__debug_fini(m);
     vm__loop_free(m->loop);
     vm__config_free(m->config);
     vm__log_fini(&m->log);

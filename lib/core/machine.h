@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "core/clock.h"
 #include "core/cpu.h"
+#include "core/debug.h"
 #include "core/irq.h"
 #include "core/memory.h"
 
@@ -57,6 +58,7 @@ struct vm_machine {
     struct vm_loop *loop; /**< host descriptors; run by the I/O thread or by vm_run() */
     struct vm_run *run;
     struct vm_events *events;
+    struct vm_debug debug;
 
     struct vm_irq_hub irq_hub;
     struct vm_irq lines[VM_MAX_LINES]; /**< the board's numbered lines (GSIs) */

@@ -128,8 +128,13 @@ static void settle_crash(struct vm_machine *m)
 
 static void settle_pause(struct vm_machine *m)
 {
+    static const char *const why[] = { "", "breakpoint", "watchpoint", "step" };
+    const vm_debug_stop stop = m->debug.last; /* nobody runs who could change it */
+
     vm__clock_stop(m);
     set_state(m, VM_ST_PAUSED);
+    if (stop.kind != VM_DEBUG_NONE)
+        vm__event_post(m, VM_EVENT_DEBUG, stop.cpu, stop.pc, why[stop.kind & 3]);
     vm__event_post(m, VM_EVENT_PAUSED, 0, 0, NULL);
 }
 
@@ -310,6 +315,9 @@ static void set_running(struct vm_machine *m)
     atomic_fetch_and(&m->run->asked, VM_ASK_KICK | VM_ASK_QUIT | VM_ASK_CRASH);
     for (uint32_t i = 0; i < m->n_cpus; i++)
         m->run->runners[i].halted = false; /* its state may have been changed from outside */
+    pthread_mutex_lock(&m->run->lock);
+    vm__debug_go(m);
+    pthread_mutex_unlock(&m->run->lock);
     vm__event_post(m, VM_EVENT_STARTED, 0, 0, NULL);
     vm__clock_start(m);
     set_state(m, VM_ST_RUNNING);

@@ -64,10 +64,12 @@ static void report(struct vm_machine *m, struct vm_runner *r, enum vm_cpu_stop s
                    const vm_exit *exit)
 {
     pthread_mutex_lock(&m->run->lock);
-    m->run->last = *exit;
-    m->run->last.size = sizeof m->run->last;
-    m->run->last.cpu = r->cpu->index;
-    m->run->last.reason = stop == VM_CPU_DEBUG ? VM_EXIT_DEBUG : VM_EXIT_ERROR;
+    if (stop != VM_CPU_DEBUG || vm__debug_report(m, r->cpu, exit)) {
+        m->run->last = *exit;
+        m->run->last.size = sizeof m->run->last;
+        m->run->last.cpu = r->cpu->index;
+        m->run->last.reason = stop == VM_CPU_DEBUG ? VM_EXIT_DEBUG : VM_EXIT_ERROR;
+    }
     pthread_mutex_unlock(&m->run->lock);
     vm__ask(m, stop == VM_CPU_DEBUG ? VM_ASK_DEBUG : VM_ASK_CRASH);
 }
@@ -108,7 +110,7 @@ static enum vm_cpu_stop run_slice(struct vm_machine *m, struct vm_runner *r, uin
 
 static bool idle(struct vm_runner *r)
 {
-    return r->halted && !r->cpu->cls->has_work(r->cpu);
+    return r->cpu->debug.hold || (r->halted && !r->cpu->cls->has_work(r->cpu));
 }
 
 /* ---- timers ----------------------------------------------------------------------------- */

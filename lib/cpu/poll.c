@@ -9,6 +9,7 @@
 #include "core/machine.h"
 #include "cpu/vcpu.h"
 #include "cpu/x86/code_page.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exception.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/reset.h"
@@ -55,6 +56,7 @@ static void deliver(struct vcpu *c, enum x86_event_kind kind, uint8_t vector)
     c->st.activity = X86_ACTIVE;
     c->st.event = (struct x86_event){ .kind = (uint8_t)kind, .vector = vector };
     vm__x86_deliver(c);
+    vm__x86_debug_delivered(c);
 }
 
 /* A maskable interrupt, if one may be taken now. Otherwise remembers that one waits. */
@@ -67,6 +69,10 @@ static bool interrupt(struct vcpu *c)
     c->intr_pending = 0;
     if (v < 0 && !extint)
         return false;
+    if (vm__x86_debug_holds_irq(c)) {
+        x86_recheck(c);
+        return false;
+    }
     if (!(c->st.rflags & X86_IF) || c->st.shadow != 0) {
         c->intr_pending = 1;
         if (c->st.shadow != 0)
@@ -105,6 +111,7 @@ static bool one_event(struct vcpu *c)
     if (st->event.kind != X86_EVENT_NONE) {
         st->activity = X86_ACTIVE;
         vm__x86_deliver(c);
+        vm__x86_debug_delivered(c);
         return true;
     }
     if (st->smi_pending && !st->smm) {
@@ -129,13 +136,16 @@ int vm__x86_poll(struct vcpu *c, struct vm_exit *exit)
 {
     uint32_t req = latch(c);
 
-    (void)exit;
     if (req & (VM_CPU_REQ_STOP | VM_CPU_REQ_YIELD)) {
         x86_recheck(c); /* whatever else was asked for is looked at by the next run() */
         return req & VM_CPU_REQ_STOP ? VM_CPU_KICKED : VM_CPU_BUDGET;
     }
+    if (vm__x86_debug_stop(c, 1u << VM_DEBUG_BREAK | 1u << VM_DEBUG_WATCH, exit))
+        return VM_CPU_DEBUG;
     while (one_event(c))
         ;
+    if (vm__x86_debug_stop(c, 1u << VM_DEBUG_STEP, exit))
+        return VM_CPU_DEBUG;
     switch (c->st.activity) {
     case X86_ACTIVE: return X86_POLL_RUN;
     case X86_STOPPED: return VM_CPU_SHUTDOWN;

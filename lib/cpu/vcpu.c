@@ -17,6 +17,7 @@
 #include "core/config.h"
 #include "core/machine.h"
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/regs.h"
@@ -209,6 +210,7 @@ static enum vm_cpu_stop run(struct vm_cpu *cpu, uint64_t max_insns, struct vm_ex
 
     atomic_store_explicit(&c->parked, 0, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
+    vm__x86_debug_enter(c);
     enum vm_cpu_stop stop = c->cpus->engine->run(c, max_insns, exit);
     atomic_store_explicit(&c->parked, 1, memory_order_release);
     return stop;

@@ -81,6 +81,7 @@ enum {
     X86_MODE_MMX = 1u << 10,
     X86_MODE_SMM = 1u << 11,
     X86_MODE_STEP = 1u << 12,  /**< TF, armed debug registers or a debugger: one at a time */
+    X86_MODE_WATCH = 1u << 13, /**< a debugger watches memory: blocks of one instruction */
     X86_MODE_CODE16 = 1, X86_MODE_CODE32 = 2, X86_MODE_CODE64 = 3,
 };
 
@@ -157,6 +158,13 @@ struct vcpu {
     bool align_check;             /**< #AC is on for data accesses now */
     bool step_tf;                 /**< TF was set when the instruction began */
     uint64_t dr_hits;             /**< DR6 bits of data breakpoints met by this instruction */
+    uint32_t dbg_mode;            /**< X86_MODE_STEP, X86_MODE_WATCH: what a debugger asks for */
+    uint32_t dbg_stop;            /**< 1 << VM_DEBUG_*: poll comes back with VM_CPU_DEBUG */
+    struct {
+        uint64_t addr;
+        uint32_t len;
+        bool is_write;
+    } dbg_watch;                  /**< the access, with VM_DEBUG_WATCH in dbg_stop */
 
     uint8_t bounce[X86_BOUNCE] __attribute__((aligned(64)));
     uint32_t tlb_fill[X86_TLB_COUNT];                  /**< entries in tlb_used */

@@ -141,7 +141,7 @@ static enum vm_cpu_stop run(struct vm_cpu *cpu, uint64_t max_insns, struct vm_ex
         c->s.insns++;
         atomic_store(&c->insns, c->s.insns);
         if (leave) {
-            exit->code = VM_E_GUEST;
+            exit->code = stop == VM_CPU_DEBUG ? VM_DEBUG_BREAK : VM_E_GUEST;
             snprintf(exit->text, sizeof exit->text, "no such letter");
             return stop;
         }

@@ -54,6 +54,7 @@ VM_EVENT_RESET = 4
 VM_EVENT_SHUTDOWN = 8
 VM_EVENT_CRASHED = 0x10
 VM_EVENT_GUEST = 0x20
+VM_EVENT_DEBUG = 0x40
 VM_EXIT_NONE = 0
 VM_EXIT_BUDGET = 1
 VM_EXIT_TIMEOUT = 2
@@ -121,6 +122,13 @@ VM_X86_K0 = 0x160
 VM_ACCESS_READ = 0
 VM_ACCESS_WRITE = 1
 VM_ACCESS_EXEC = 2
+VM_DEBUG_NONE = 0
+VM_DEBUG_BREAK = 1
+VM_DEBUG_WATCH = 2
+VM_DEBUG_STEP = 3
+VM_WATCH_READ = 1
+VM_WATCH_WRITE = 2
+VM_WATCH_ACCESS = 3
 
 vm_free_fn = C.CFUNCTYPE(None, C.c_void_p)
 
@@ -189,6 +197,19 @@ class vm_exit(C.Structure):
     ]
 
 
+class vm_debug_stop(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("kind", C.c_uint32),
+        ("cpu", C.c_uint32),
+        ("is_write", C.c_uint32),
+        ("pc", C.c_uint64),
+        ("addr", C.c_uint64),
+        ("len", C.c_uint32),
+        ("reserved", C.c_uint32),
+    ]
+
+
 class vm_chr_ops(C.Structure):
     _fields_ = [
         ("size", C.c_uint32),
@@ -231,6 +252,14 @@ FUNCTIONS = {
     "vm_cpu_translate": (C.c_int, [C.c_void_p, C.c_uint64, C.c_int, C.POINTER(C.c_uint64)]),
     "vm_ctx_create": (C.c_void_p, [C.c_uint32, C.POINTER(vm_host_ops)]),
     "vm_ctx_unref": (None, [C.c_void_p]),
+    "vm_debug_break_add": (C.c_int, [C.c_void_p, C.c_uint64]),
+    "vm_debug_break_del": (C.c_int, [C.c_void_p, C.c_uint64]),
+    "vm_debug_clear": (C.c_int, [C.c_void_p]),
+    "vm_debug_hold": (C.c_int, [C.c_void_p, C.c_int]),
+    "vm_debug_step": (C.c_int, [C.c_void_p, C.c_int]),
+    "vm_debug_watch_add": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, C.c_uint32]),
+    "vm_debug_watch_del": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, C.c_uint32]),
+    "vm_debug_why": (C.c_int, [C.c_void_p, C.POINTER(vm_debug_stop)]),
     "vm_dev_fields": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
     "vm_dev_find": (C.c_void_p, [C.c_void_p, C.c_char_p]),
     "vm_dev_list": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),

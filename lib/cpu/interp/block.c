@@ -24,7 +24,7 @@ enum {
 };
 
 extern x86_fn vm__h_fallthrough, vm__h_resync, vm__h_undefined, vm__h_too_long, vm__h_unavailable,
-    vm__h_bad_branch;
+    vm__h_bad_branch, vm__h_debug_break;
 
 /* ---- cache ---- */
 
@@ -180,7 +180,8 @@ static bool add_insn(struct builder *b)
     b->pos += i->len;
     b->off += i->len;
     b->n++;
-    return !b->end && b->n < b->max && b->pos < VM_PAGE_SIZE;
+    return !b->end && b->n < b->max && b->pos < VM_PAGE_SIZE &&
+           !vm__debug_break_at(&c->cpus->m->debug, b->lin + b->off);
 }
 
 static void terminate(struct x86_block *blk, uint32_t off)
@@ -230,15 +231,17 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
         .rip = rip,
         .lin = lin,
         .pos = lin & (VM_PAGE_SIZE - 1),
-        .max = c->mode & X86_MODE_STEP ? 1 : MAX_INSNS,
+        .max = c->mode & (X86_MODE_STEP | X86_MODE_WATCH) ? 1 : MAX_INSNS,
     };
+    /* One at a time run.c looks for itself. */
+    bool stop = !(c->mode & X86_MODE_STEP) && vm__debug_break_at(&c->cpus->m->debug, lin);
     uint32_t version;
 
     /* A writer clears the marks, then bumps the version. If that fell between this mark and the
      * version read here, the marks made again before each instruction's bytes are read stand. */
     vm__x86_mark_code(c, at->page, b.pos, 1);
     version = atomic_load_explicit(&at->page->code_version, memory_order_seq_cst);
-    while (add_insn(&b))
+    while (!stop && add_insn(&b))
         ;
     if (x86_tracing(c, VM_LOG_ASM))
         trace_decoded(c, &b);
@@ -261,6 +264,8 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
     vm__interp_quiet(blk->insns, b.n);
     vm__interp_fuse(blk->insns, b.n, vm__h_bad_branch);
     terminate(blk, b.off);
+    if (stop)
+        blk->insns[0].fn = vm__h_debug_break;
     c->cache->decoded += b.n;
     c->cache->n_blocks++;
     return blk;

@@ -5,6 +5,7 @@
  */
 #include "cpu/interp/interp.h"
 #include "cpu/x86/code_page.h"
+#include "cpu/x86/debug.h"
 
 extern x86_fn vm__h_fallthrough, vm__h_resync, vm__h_undefined, vm__h_too_long, vm__h_unavailable,
     vm__h_leave;
@@ -30,6 +31,14 @@ X86_H(fallthrough)
 X86_H(resync)
 {
     vm__x86_leave_at(c, i);
+    X86_LEAVE(c);
+}
+
+/** A debugger's breakpoint: the only thing in its block. */
+X86_H(debug_break)
+{
+    vm__x86_leave_at(c, i);
+    vm__x86_debug_request(c, VM_DEBUG_BREAK);
     X86_LEAVE(c);
 }
 
@@ -85,6 +94,8 @@ static void run_one(struct vcpu *c)
 {
     bool step = c->mode & X86_MODE_STEP;
 
+    if (vm__x86_debug_break_here(c))
+        return;
     if (step) {
         x86_recheck(c); /* whatever the instruction does to the mode: it is the only one */
         vm__x86_step_begin(c);
@@ -94,6 +105,7 @@ static void run_one(struct vcpu *c)
         b = vm__interp_partial(c, b, 1);
     c->st.shadow = 0;
     run_chain(c, x86_enter(c, b));
+    vm__x86_debug_stepped(c, b->insns[0].flags & (X86_I_REP | X86_I_REPNE));
     if (step)
         vm__x86_step_end(c);
 }

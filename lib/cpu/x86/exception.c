@@ -131,6 +131,7 @@ _Noreturn void vm__x86_fault(struct vcpu *c, const struct x86_insn *i, unsigned 
     };
     if (i != NULL)
         vm__x86_stop_at(c, i);
+    c->dbg_stop &= ~(1u << VM_DEBUG_WATCH); /* the access will be made again */
     vm__x86_raise(c, &e);
 }
 
@@ -146,5 +147,6 @@ _Noreturn void vm__x86_page_fault(struct vcpu *c, const struct x86_insn *i, uint
     };
     if (i != NULL)
         vm__x86_stop_at(c, i);
+    c->dbg_stop &= ~(1u << VM_DEBUG_WATCH); /* the access will be made again */
     vm__x86_raise(c, &e);
 }

@@ -10,6 +10,7 @@
 
 #include "core/machine.h"
 #include "cpu/interp/interp.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/tlb.h"
 
@@ -95,6 +96,8 @@ static unsigned pieces(struct vcpu *c, const struct x86_insn *i, uint64_t lin, u
     }
     if (x86_unlikely(c->st.dr[7] & 0xff) && !(access & X86_ACCESS_SYSTEM))
         check_breakpoints(c, lin, size, (access & 3) == X86_ACCESS_W);
+    if (x86_unlikely(c->dbg_mode & X86_MODE_WATCH))
+        vm__x86_debug_access(c, lin, size, access);
     return n;
 }
 
@@ -274,7 +277,7 @@ void vm__x86_probe_r(struct vcpu *c, const struct x86_insn *i, uint64_t lin, uns
 uint8_t *vm__x86_rmw_slow(struct vcpu *c, const struct x86_insn *i, uint64_t lin, unsigned size)
 {
     struct piece p[2];
-    unsigned n = pieces(c, i, lin, size, X86_ACCESS_W, i->seg, p);
+    unsigned n = pieces(c, i, lin, size, X86_ACCESS_W | X86_ACCESS_RMW, i->seg, p);
 
     if (n == 1 && p[0].ram) {
         /* The walk may have filled the TLB: if so this page is safe to write directly. */
@@ -310,7 +313,7 @@ uint8_t *vm__x86_lock_begin(struct vcpu *c, const struct x86_insn *i, uint64_t l
         if (x86_likely(off <= VM_PAGE_SIZE - size))
             return e->host + off;
         struct piece p[2];
-        (void)pieces(c, i, lin, size, X86_ACCESS_W, i->seg, p);
+        (void)pieces(c, i, lin, size, X86_ACCESS_W | X86_ACCESS_RMW, i->seg, p);
         if (p[0].ram) { /* on a page with code: still atomic, but reported in lock_end */
             c->lock_page = p[0].direct ? NULL : p[0].page;
             return p[0].host;

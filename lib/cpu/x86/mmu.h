@@ -27,6 +27,7 @@ enum {
     X86_ACCESS_SYSTEM = 4,
     X86_ACCESS_USER = 8, /**< as CPL 3 whatever the CPL */
     X86_ACCESS_BLOCK = 16, /**< not subject to alignment checks */
+    X86_ACCESS_RMW = 32, /**< with X86_ACCESS_W: reads too */
 };
 
 /* ---- general registers by byte offset ---- */

@@ -51,7 +51,7 @@ static uint32_t mode_word(const struct vcpu *c, bool real, unsigned cpl)
         m |= X86_MODE_SMM;
     if ((c->st.rflags & X86_TF) || (c->st.dr[7] & 0xff))
         m |= X86_MODE_STEP;
-    return m;
+    return m | c->dbg_mode;
 }
 
 /* Which of base and ends apply outside 64-bit mode. */

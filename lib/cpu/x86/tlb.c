@@ -8,6 +8,7 @@
  * dirty log. MMIO, pages with an armed data breakpoint, and everything while alignment checking is
  * on stay out, so they always reach the slow path.
  */
+#include "core/machine.h"
 #include "cpu/x86/exception.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/tlb.h"
@@ -135,9 +136,11 @@ void vm__x86_tlb_flush(struct vcpu *c, enum vm_flush what, uint64_t gva)
     }
 }
 
-/* Does an armed data or I/O-less breakpoint lie in the page? [SDM-3B §17.2] */
+/* Does an armed data or I/O-less breakpoint lie in the page [SDM-3B §17.2], or a debugger's? */
 static bool has_breakpoint(const struct vcpu *c, uint64_t page)
 {
+    if (vm__debug_watched(&c->cpus->m->debug, page))
+        return true;
     if (x86_likely(!(c->st.dr[7] & 0xff)))
         return false;
     for (unsigned k = 0; k < 4; k++) {
