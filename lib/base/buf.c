@@ -5,6 +5,8 @@
  */
 #include "base/buf.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +70,20 @@ void vm__buf_name(struct vm_buf *b, const char *name)
         len = 255;
     vm__buf_u8(b, (uint8_t)len);
     vm__buf_put(b, name, len);
+}
+
+void vm__buf_printf(struct vm_buf *b, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (n <= 0 || !grow(b, (size_t)n + 1)) /* the NUL needs room for a moment */
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf((char *)b->data + b->len, (size_t)n + 1, fmt, args);
+    va_end(args);
+    b->len += (size_t)n;
 }
 
 void vm__buf_patch_u64(struct vm_buf *b, size_t at, uint64_t v)

@@ -25,6 +25,8 @@ void vm__buf_u32(struct vm_buf *b, uint32_t v);
 void vm__buf_u64(struct vm_buf *b, uint64_t v);
 /** A text of at most 255 bytes, with its length before it. */
 void vm__buf_name(struct vm_buf *b, const char *name);
+/** Text, without its NUL. */
+void vm__buf_printf(struct vm_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Overwrite a u64 written before. */
 void vm__buf_patch_u64(struct vm_buf *b, size_t at, uint64_t v);
 

@@ -33,6 +33,8 @@ struct vm_board_class {
      *  registers. May be NULL. */
     int (*reset)(struct vm_machine *m, int kind);
     void (*power_button)(struct vm_machine *m); /**< may be NULL */
+    /** What firmware tries from the next reset on: letters as in "boot.order". May be NULL. */
+    int (*boot_set)(struct vm_machine *m, const char *order);
     void (*destroy)(struct vm_machine *m); /**< free board_state; also after a failed build() */
 };
 

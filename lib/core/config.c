@@ -50,6 +50,7 @@ static const struct vm_key core_keys[] = {
     { "serial1", VM_KEY_STR, "off", .help = "second serial port" },
     { "serial2", VM_KEY_STR, "off", .help = "third serial port" },
     { "serial3", VM_KEY_STR, "off", .help = "fourth serial port" },
+    { "global.*", VM_KEY_STR, .help = "global.CLASS.PROPERTY: default of every device of a class" },
     { "device.*", VM_KEY_STR, .help = "a device: class,property=value,..." },
     { 0 },
 };

@@ -68,6 +68,17 @@ static char *make_id(struct vm_machine *m, const struct vm_dev_class *cls, const
     return NULL;
 }
 
+/* "global.CLASS.PROPERTY" keys of the device's class. */
+static int set_global(void *ud, const char *key, const char *value)
+{
+    struct vm_dev *dev = ud;
+    const char *rest = key + strlen("global.");
+    const size_t n = strlen(dev->cls->name);
+    if (strncmp(rest, dev->cls->name, n) != 0 || rest[n] != '.')
+        return VM_OK;
+    return vm__dev_set(dev, rest + n + 1, value);
+}
+
 struct vm_dev *vm__dev_new(struct vm_machine *m, const struct vm_dev_class *cls, const char *id,
                            const struct vm_setting *settings)
 {
@@ -88,7 +99,8 @@ struct vm_dev *vm__dev_new(struct vm_machine *m, const struct vm_dev_class *cls,
         vm__fail_nomem(cls->state_size);
         goto fail;
     }
-    if (vm__dev_init_props(dev) != VM_OK || vm__dev_init_windows(dev) != VM_OK)
+    if (vm__dev_init_props(dev) != VM_OK || vm__dev_init_windows(dev) != VM_OK ||
+        vm__config_each(m->config, "global.", set_global, dev) != VM_OK)
         goto fail;
     for (; settings != NULL && settings->name != NULL; settings++)
         if (vm__dev_set(dev, settings->name, settings->value) != VM_OK)

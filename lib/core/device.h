@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "base/buf.h"
 #include "base/endian.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -156,6 +157,8 @@ struct vm_dev_class {
     void (*reset)(struct vm_dev *dev, enum vm_reset_kind kind); /**< after registers got .reset */
     void (*irq_in)(struct vm_dev *dev, uint32_t pin, int level);
     int (*post_load)(struct vm_dev *dev); /**< rebuild what the fields imply; check their ranges */
+    /** What the monitor's info commands show of it, as lines of text; may be NULL. */
+    void (*info)(struct vm_dev *dev, struct vm_buf *out);
 
     const struct vm_pci_function *pci; /**< with VM_BUS_PCI: identification, BARs, config hooks */
     const void *extra;                 /**< for a bus or board that needs more of its devices */
@@ -250,6 +253,8 @@ struct vm_dev *vm__dev_new(struct vm_machine *m, const struct vm_dev_class *cls,
 /** Set one property of a device that is not realized yet. */
 int vm__dev_set(struct vm_dev *dev, const char *name, const char *value);
 int vm__dev_set_u64(struct vm_dev *dev, const char *name, uint64_t value);
+/** A property as text, for people. @retval VM_E_NOENT, VM_E_NOTSUP of a type that has no text */
+int vm__dev_get(const struct vm_dev *dev, const char *name, char *value, size_t size);
 /** Realize and add to the machine. On failure the device is freed and NULL returned. */
 struct vm_dev *vm__dev_realize(struct vm_dev *dev);
 /** New + realize. */

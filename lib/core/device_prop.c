@@ -143,6 +143,40 @@ int vm__dev_set(struct vm_dev *dev, const char *name, const char *value)
     return p != NULL ? set(dev, p, value) : unknown(dev, name);
 }
 
+static const void *at(const struct vm_dev *dev, const struct vm_prop *p)
+{
+    return (const uint8_t *)dev->state + p->offset;
+}
+
+int vm__dev_get(const struct vm_dev *dev, const char *name, char *value, size_t size)
+{
+    const struct vm_prop *p = find(dev->cls, name);
+    const char *text = NULL;
+    if (p == NULL)
+        return VM_E_NOENT;
+    if (p->type == VM_PROP_TYPE_STR) {
+        memcpy(&text, at(dev, p), sizeof text);
+        snprintf(value, size, "\"%s\"", text != NULL ? text : "");
+    } else if (p->type == VM_PROP_TYPE_CHR) {
+        struct vm_chr *chr;
+        memcpy(&chr, at(dev, p), sizeof chr);
+        snprintf(value, size, "\"%s\"", chr != NULL ? vm__chr_id(chr) : "");
+    } else if (p->type == VM_PROP_TYPE_BOOL) {
+        snprintf(value, size, "%s", vm_le_n(at(dev, p), p->size) != 0 ? "true" : "false");
+    } else if (p->type == VM_PROP_TYPE_ENUM) {
+        const uint64_t index = vm_le_n(at(dev, p), p->size);
+        for (uint64_t i = 0; i <= index && (text = p->choices[i]) != NULL; i++)
+            ;
+        snprintf(value, size, "\"%s\"", text != NULL ? text : "");
+    } else if (p->type == VM_PROP_TYPE_UINT || p->type == VM_PROP_TYPE_BYTES) {
+        const unsigned long long v = vm_le_n(at(dev, p), p->size);
+        snprintf(value, size, "%llu (0x%llx)", v, v);
+    } else {
+        return VM_E_NOTSUP;
+    }
+    return VM_OK;
+}
+
 int vm__dev_set_u64(struct vm_dev *dev, const char *name, uint64_t value)
 {
     char text[24];

@@ -250,6 +250,8 @@ struct vm_machine *vm__machine_build(const struct vm_config *cfg)
 
 static void free_parts(struct vm_machine *m)
 {
+    if (m->monitor_free != NULL)
+        m->monitor_free(m->monitor);
     while (m->n_devs != 0)
         vm__dev_free(m->devs[m->n_devs - 1]);
     free(m->devs);

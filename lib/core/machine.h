@@ -37,7 +37,8 @@ struct vm_dev;
 struct vm_display;
 struct vm_events; /* core/event.c */
 struct vm_input;
-struct vm_loop; /* host/loop.h */
+struct vm_loop;    /* host/loop.h */
+struct vm_monitor; /* lib/monitor */
 struct vm_run;  /* core/run.c */
 
 enum { VM_MAX_LINES = 256, VM_MAX_DISPLAYS = 4 };
@@ -73,6 +74,9 @@ struct vm_machine {
     struct vm_chr *chrs; /**< list */
     struct vm_input *input;
     struct vm_display *displays[VM_MAX_DISPLAYS];
+
+    struct vm_monitor *monitor; /**< lib/monitor's, made when first used, and how to free it */
+    void (*monitor_free)(struct vm_monitor *monitor);
 
     uint64_t epoch_s;   /**< wall clock at machine time 0 */
     uint64_t random[4]; /**< generator state; all zero: the host's random numbers */

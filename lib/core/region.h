@@ -94,6 +94,30 @@ const char *vm__region_name(const struct vm_region *r);
 /** The page records of RAM or ROM, NULL otherwise. */
 struct vm_page *vm__region_pages(struct vm_region *r);
 
+/** A region as one who looks at the map sees it. Names are the machine's. */
+struct vm_region_info {
+    const char *name;
+    enum vm_space space;
+    bool window, rom, readonly; /**< else RAM; of an alias: what it shows */
+    bool placed, enabled, smm_only;
+    uint64_t base, size;
+    int priority;
+    const char *target; /**< alias: of this region; NULL: none */
+    uint64_t target_off;
+};
+void vm__region_info(const struct vm_region *r, struct vm_region_info *out);
+/** Fill in up to @p max of all regions, newest first. @return how many there are. Under the lock. */
+uint32_t vm__region_list(struct vm_machine *m, struct vm_region_info *out, uint32_t max);
+
+/** A stretch of addresses with one meaning. */
+struct vm_flat_info {
+    uint64_t first, last;
+    bool window, readonly;
+};
+/** Tell the flat view of a space, in order of addresses. Under the lock. */
+void vm__flat_list(struct vm_machine *m, enum vm_space space,
+                   void (*fn)(void *ud, const struct vm_flat_info *f), void *ud);
+
 /** Several changes, one rebuild, at the latest when memory is copied. Nest. */
 void vm__mem_begin(struct vm_machine *m);
 void vm__mem_commit(struct vm_machine *m);

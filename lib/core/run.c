@@ -138,12 +138,25 @@ static void settle_pause(struct vm_machine *m)
     vm__event_post(m, VM_EVENT_PAUSED, 0, 0, NULL);
 }
 
+/* Not a pause: the state stays, and what else was asked waits. */
+static void settle_hold(struct vm_machine *m)
+{
+    pthread_mutex_lock(&m->run->lock);
+    if (m->run->holders != 0) {
+        vm__clock_stop(m);
+        m->run->held = true;
+        m->run->go = false;
+        pthread_cond_broadcast(&m->run->changed);
+    }
+    pthread_mutex_unlock(&m->run->lock);
+}
+
 /* Carry out what is asked. Everything is parked, the machine lock is held; bits for vm_run() and
  * for ending threads stay. */
 static void settle(struct vm_machine *m)
 {
-    const uint32_t mine =
-        VM_ASK_PAUSE | VM_ASK_RESET | VM_ASK_SHUTDOWN | VM_ASK_CRASH | VM_ASK_ERROR | VM_ASK_DEBUG;
+    const uint32_t mine = VM_ASK_PAUSE | VM_ASK_RESET | VM_ASK_SHUTDOWN | VM_ASK_CRASH |
+                          VM_ASK_ERROR | VM_ASK_DEBUG | VM_ASK_HOLD;
     uint32_t asked = atomic_fetch_and(&m->run->asked, ~mine);
 
     if (vm__run_state(m) != VM_ST_RUNNING)
@@ -158,6 +171,8 @@ static void settle(struct vm_machine *m)
         settle_shutdown(m);
     else if (asked & (VM_ASK_PAUSE | VM_ASK_ERROR | VM_ASK_DEBUG))
         settle_pause(m);
+    else if (asked & VM_ASK_HOLD)
+        settle_hold(m);
 }
 
 /* A worker without leave to run. The last one to come settles. False: end the thread. */
@@ -362,6 +377,51 @@ int vm__run_pause(struct vm_machine *m)
         pthread_cond_wait(&run->changed, &run->lock);
     pthread_mutex_unlock(&run->lock);
     return VM_OK;
+}
+
+int vm__run_hold(struct vm_machine *m)
+{
+    struct vm_run *run = m->run;
+    int st = VM_OK;
+    const bool inside = vm__locked(m) || on_own_thread(m);
+    vm__lock(m); /* nobody starts or stops it in between */
+    if (vm__run_state(m) == VM_ST_RUNNING && (inside || run->driving))
+        st = vm__fail(VM_E_STATE, inside ? "a callback cannot wait for its own machine"
+                                         : "the machine runs inside vm_run()");
+    if (st == VM_OK) {
+        pthread_mutex_lock(&run->lock);
+        run->holders++;
+        pthread_mutex_unlock(&run->lock);
+        if (vm__run_state(m) == VM_ST_RUNNING)
+            vm__ask(m, VM_ASK_HOLD);
+    }
+    vm__unlock(m);
+    if (st != VM_OK)
+        return st;
+    pthread_mutex_lock(&run->lock);
+    while (!inside && !run->held &&
+           (atomic_load(&run->state) == VM_ST_RUNNING || run->settling))
+        pthread_cond_wait(&run->changed, &run->lock);
+    pthread_mutex_unlock(&run->lock);
+    return VM_OK;
+}
+
+void vm__run_release(struct vm_machine *m)
+{
+    struct vm_run *run = m->run;
+    vm__lock(m);
+    pthread_mutex_lock(&run->lock);
+    const bool last = --run->holders == 0 && run->held;
+    if (last) {
+        run->held = false;
+        vm__clock_start(m);
+        run->go = atomic_load(&run->state) == VM_ST_RUNNING;
+        pthread_cond_broadcast(&run->changed);
+    }
+    pthread_mutex_unlock(&run->lock);
+    if (last)
+        vm__loop_wake(m->loop);
+    vm__unlock(m);
 }
 
 int vm__run_wait(struct vm_machine *m, uint32_t mask, int64_t timeout_ns, int *state)

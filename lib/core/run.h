@@ -29,6 +29,7 @@ enum {
     VM_ASK_DEBUG = 1 << 5, /**< pause, with a debug exit to report */
     VM_ASK_KICK = 1 << 6,  /**< vm_run() comes back; sticks until it does */
     VM_ASK_QUIT = 1 << 7,  /**< threads end */
+    VM_ASK_HOLD = 1 << 8,  /**< stand still for someone who looks; see vm__run_hold() */
 };
 
 /** Beside every processor; vm_cpu.runner. */
@@ -62,6 +63,8 @@ struct vm_run {
     pthread_cond_t changed; /**< anything below, or the state */
     bool go;                /**< workers may run */
     bool settling;
+    uint32_t holders; /**< threads in vm__run_hold() … vm__run_release() */
+    bool held;        /**< for them every worker is parked; the state stays what it was */
     uint32_t n_workers; /**< threads */
     uint32_t parked;
     struct vm_worker *workers;
@@ -91,6 +94,15 @@ int vm__run_pause(struct vm_machine *m);
 int vm__run_stop(struct vm_machine *m);
 int vm__run_wait(struct vm_machine *m, uint32_t mask, int64_t timeout_ns, int *state);
 int vm__run_reset(struct vm_machine *m, int kind);
+/**
+ * Have every processor stand still with its state exact, and time with them, without a pause that
+ * anybody hears of. Nests, from several threads. Whoever holds the machine lock, or is one of its
+ * threads, gets VM_E_STATE unless it stands still anyway; so does everybody while vm_run() is at
+ * work on another thread.
+ */
+int vm__run_hold(struct vm_machine *m);
+/** Let them go on. After every vm__run_hold() that succeeded. */
+void vm__run_release(struct vm_machine *m);
 int vm__run_here(struct vm_machine *m, uint64_t max_insns, int64_t timeout_ns, vm_exit *out);
 void vm__run_kick(struct vm_machine *m);
 /** Pause with an error that vm_run() returns: a callback of the embedder's answered one. */

@@ -13,7 +13,7 @@ import common
 
 FLOOR = {
     "base": 0, "host": 0, "core": 1, "block": 2,
-    "cpu": 3, "devices": 3, "blockfmt": 3, "backends": 3, "boards": 4, "api": 5,
+    "cpu": 3, "devices": 3, "blockfmt": 3, "backends": 3, "boards": 4, "monitor": 4, "api": 5,
 }
 # C11's own headers, and <threads.h>-like ones that every 64-bit host's C library has.
 C_HEADERS = set("""assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp
@@ -23,6 +23,7 @@ HOST_SPECIFIC = ("lib/host/", "lib/backends/", "lib/cpu/jit/", "lib/cpu/kvm/")
 # Libraries and compiler headers that any floor may use, and the reason.
 ALLOWED = {
     "jansson.h",      # JSON, on every host
+    "Zydis/Zydis.h",  # disassembly, on every host, in files of its own
     "pthread.h",      # locks inside the machine; threads are made by lib/host
     "immintrin.h",    # host SIMD in interpreter handlers, in files of their own
     "x86intrin.h", "cpuid.h",
