@@ -403,6 +403,20 @@ static const struct vm_field fields[] = {
     { 0 },
 };
 
+/** The slave first, as the monitors that people's scripts read do it. */
+static void pic_info(struct vm_dev *dev, struct vm_buf *out)
+{
+    const struct i8259 *s = vm_dev_state(dev);
+    for (int i = 1; i >= 0; i--) {
+        const struct pic_chip *c = &s->chip[i];
+        vm__buf_printf(out,
+                       "pic%d: irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x rr_sel=%d elcr=%02x "
+                       "fnm=%d\n",
+                       i, c->irr, c->imr, c->isr, (c->lowest + 1) & 7, c->base, c->read_isr, c->elcr,
+                       (c->icw4 & ICW4_SFNM) != 0);
+    }
+}
+
 const struct vm_dev_class vm__i8259_class = {
     .name = "i8259",
     .summary = "pair of 8259A interrupt controllers",
@@ -416,4 +430,5 @@ const struct vm_dev_class vm__i8259_class = {
     .reset = pic_reset,
     .irq_in = pic_irq_in,
     .post_load = pic_post_load,
+    .info = pic_info,
 };

@@ -257,6 +257,23 @@ static const struct vm_field fields[] = {
     VM_FIELD(ioapic, waits, 1),  VM_FIELD_ARRAY(ioapic, entry, 1), { 0 },
 };
 
+/** One line a pin, in the form that people's scripts read. */
+static void ioapic_info(struct vm_dev *dev, struct vm_buf *out)
+{
+    static const char *const modes[8] = { "fixed", "lowest", "SMI",  "...",
+                                          "NMI",   "INIT",   "...", "ExtINT" };
+    const struct ioapic *s = vm_dev_state(dev);
+    vm__buf_printf(out, "ioapic0: ver=0x%02x id=0x%02x sel=0x%02x\n", s->version, s->id, s->select);
+    for (unsigned i = 0; i < PINS; i++) {
+        const uint64_t e = s->entry[i];
+        vm__buf_printf(out, "  pin %-2u 0x%016llx dest=%llx vec=%-3u %s %-5s %-6s %-6s %s%s\n", i,
+                       (unsigned long long)e, (unsigned long long)(e >> 56), (unsigned)(e & RTE_VECTOR),
+                       e & UINT64_C(0x2000) ? "active-lo" : "active-hi", e & RTE_LEVEL ? "level" : "edge",
+                       e & RTE_MASKED ? "masked" : "", modes[vm_bits(e, 8, 3)],
+                       e & RTE_LOGICAL ? "logical" : "physical", s->line & 1u << i ? " raised" : "");
+    }
+}
+
 const struct vm_dev_class vm__ioapic_class = {
     .name = "ioapic",
     .summary = "82093AA I/O APIC",
@@ -270,4 +287,5 @@ const struct vm_dev_class vm__ioapic_class = {
     .unrealize = ioapic_unrealize,
     .reset = ioapic_reset,
     .irq_in = ioapic_irq_in,
+    .info = ioapic_info,
 };
