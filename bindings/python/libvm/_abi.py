@@ -229,6 +229,10 @@ class vm_io_ops(C.Structure):
         ("write", C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_uint32, C.c_uint64)),
     ]
 
+vm_text_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p, C.c_size_t)
+
+vm_monitor_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, vm_text_fn, C.c_void_p)
+
 
 FUNCTIONS = {
     "vm_buffer_free": (None, [C.c_void_p]),
@@ -288,6 +292,9 @@ FUNCTIONS = {
     "vm_mem_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_mem_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_mmio_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_uint64, C.POINTER(vm_io_ops), C.c_void_p, vm_free_fn]),
+    "vm_monitor": (C.c_int, [C.c_void_p, C.c_char_p, vm_text_fn, C.c_void_p]),
+    "vm_monitor_add": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p, vm_monitor_fn, C.c_void_p, vm_free_fn]),
+    "vm_monitor_complete": (C.c_int, [C.c_void_p, C.c_char_p, vm_list_fn, C.c_void_p]),
     "vm_msi_send": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint32]),
     "vm_nmi": (C.c_int, [C.c_void_p]),
     "vm_pio_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint16, C.c_uint32, C.POINTER(vm_io_ops), C.c_void_p, vm_free_fn]),
