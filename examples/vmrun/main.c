@@ -4,50 +4,37 @@
  * vmrun: run a PC from the command line.
  *
  * The machine runs on the library's threads. This thread polls: host input, the machine's events,
- * and a signal descriptor's worth of flags. The exit status is the guest's word (isa-debug-exit),
- * 0 after a power-off, 1 after an error, or the signal's that ended it.
+ * signals. The exit status is the guest's word (isa-debug-exit), 0 after a power-off, 1 after an
+ * error, or the signal's that ended it.
  */
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "vmrun.h"
 
-struct vmrun {
-    vm_ctx *ctx;
-    vm_config *cfg;
-    vm_machine *m;
-    struct options o;
-    struct trace *trace;
-    struct serial *end[MAX_ENDS];
-    int wake_fd;
-    bool over;
-    int status;
-};
-
 /* Signals arrive at any time; all that the handler may do is note it and wake the loop. */
 static volatile sig_atomic_t got_signal, got_continue;
-static int signal_fd = -1;
+static struct loop *signal_loop;
 
 static void on_signal(int sig)
 {
-    int saved = errno;
-    if (sig == SIGCONT)
+    const int saved = errno;
+    if (sig == SIGCONT) {
         got_continue = 1;
-    else
+        loop_wake(signal_loop);
+    } else {
         got_signal = sig;
-    (void)!write(signal_fd, &(uint64_t) { 1 }, sizeof(uint64_t));
+        loop_quit(signal_loop, 1);
+    }
     errno = saved;
 }
 
-static void catch_signals(int wake_fd)
+static void catch_signals(struct loop *l)
 {
     static const int ours[] = { SIGINT, SIGTERM, SIGHUP, SIGCONT };
     struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    signal_fd = wake_fd;
+    signal_loop = l;
     (void)sigemptyset(&a.sa_mask);
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         (void)sigaction(ours[i], &a, NULL);
@@ -57,63 +44,31 @@ static void catch_signals(int wake_fd)
 static void on_event(void *ud, const vm_event *e)
 {
     struct vmrun *v = ud;
-    if (e->kind == VM_EVENT_SHUTDOWN) {
-        v->over = true;
-        v->status = (int)e->b;
+    if (e->kind == VM_EVENT_SHUTDOWN && !v->o.no_shutdown) {
+        loop_quit(v->loop, (int)e->b);
     } else if (e->kind == VM_EVENT_CRASHED) {
-        v->over = true;
-        v->status = 1;
         say("%s", e->text[0] != '\0' ? e->text : "the machine cannot go on");
+        loop_quit(v->loop, 1);
     }
 }
 
-/** Poll everything once. */
-static void turn(struct vmrun *v)
+static void ready_events(void *ud, short revents)
 {
-    struct pollfd fds[2 + 2 * MAX_ENDS];
-    unsigned n = 2, count[MAX_ENDS] = { 0 };
-    fds[0] = (struct pollfd) { .fd = v->wake_fd, .events = POLLIN };
-    fds[1] = (struct pollfd) { .fd = vm_machine_fd(v->m), .events = POLLIN };
-    for (unsigned i = 0; i < MAX_ENDS; i++)
-        if (v->end[i] != NULL)
-            n += count[i] = serial_poll(v->end[i], fds + n);
-    if (poll(fds, n, -1) < 0)
-        return; /* a signal: look again */
-    if (fds[0].revents != 0)
-        (void)!read(v->wake_fd, &(uint64_t) { 0 }, sizeof(uint64_t));
-    if (fds[1].revents != 0)
-        (void)vm_machine_dispatch(v->m, 16);
-    unsigned at = 2;
-    for (unsigned i = 0; i < MAX_ENDS; i++) {
-        if (v->end[i] != NULL && !serial_handle(v->end[i], fds + at, count[i]))
-            v->over = true;
-        at += count[i];
-    }
+    struct vmrun *v = ud;
+    (void)revents;
+    (void)vm_machine_dispatch(v->m, 16);
 }
 
-static void run(struct vmrun *v)
+/** Before every wait: a SIGCONT starts what -S held back. */
+static short look_at_signals(void *ud)
 {
-    while (!v->over && got_signal == 0) {
-        if (v->o.paused && got_continue) {
-            v->o.paused = false;
-            if (vm_machine_start(v->m) != VM_OK) {
-                (void)say_last(NULL);
-                v->status = 1;
-                return;
-            }
-        }
-        turn(v);
+    struct vmrun *v = ud;
+    if (got_continue && vm_machine_state(v->m) == VM_ST_BUILT && vm_machine_start(v->m) != VM_OK) {
+        (void)say_last(NULL);
+        loop_quit(v->loop, 1);
     }
-}
-
-static bool open_ends(struct vmrun *v)
-{
-    for (unsigned i = 0; i < v->o.n_ends; i++) {
-        v->end[i] = serial_open(&v->o.ends[i], v->wake_fd);
-        if (v->end[i] == NULL || !serial_attach(v->end[i], v->m))
-            return false;
-    }
-    return true;
+    got_continue = 0;
+    return POLLIN;
 }
 
 /** The log's sink is part of the context, so the trace options are needed before there is one. */
@@ -144,7 +99,7 @@ static bool parse(struct vmrun *v, vm_ctx *ctx, int argc, char **argv, vm_config
     *cfg = ctx != NULL ? vm_config_new(ctx, "pc") : NULL;
     if (*cfg == NULL)
         return say_last(NULL);
-    return options_parse(argc, argv, ctx, *cfg, &v->o, status);
+    return options_parse(argc, argv, ctx == v->ctx, ctx, *cfg, &v->o, status);
 }
 
 /** First with a silent context, to learn what the trace is; then for good. */
@@ -152,7 +107,7 @@ static bool configure(struct vmrun *v, int argc, char **argv, int *status)
 {
     vm_config *first = NULL;
     vm_ctx *silent = vm_ctx_create(VM_API_VERSION, NULL);
-    bool ok = parse(v, silent, argc, argv, &first, status);
+    const bool ok = parse(v, silent, argc, argv, &first, status);
     vm_config_free(first);
     vm_ctx_unref(silent);
     if (!ok)
@@ -167,61 +122,59 @@ static bool build(struct vmrun *v)
     v->m = vm_machine_build(v->cfg);
     if (v->m == NULL)
         return say_last(NULL);
-    v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (v->wake_fd < 0) {
-        say("eventfd: %s", strerror(errno));
-        return false;
-    }
-    return vm_machine_fd(v->m) >= 0 &&
-           vm_machine_on_event(v->m, VM_EVENT_SHUTDOWN | VM_EVENT_CRASHED, on_event, v, NULL) ==
-               VM_OK;
+    const uint32_t events = VM_EVENT_SHUTDOWN | VM_EVENT_CRASHED;
+    const int fd = vm_machine_fd(v->m);
+    if (fd < 0 || vm_machine_on_event(v->m, events, on_event, v, NULL) != VM_OK)
+        return say_last(NULL);
+    return loop_watch_if(v->loop, fd, look_at_signals, ready_events, v) != NULL;
 }
 
 static bool start(struct vmrun *v)
 {
-    char kernel[2];
-    size_t len = sizeof kernel;
-    if (vm_config_get(v->cfg, "boot.kernel", kernel, &len) == VM_OK && kernel[0] == '\0') {
-        say("nothing to start: -kernel names a kernel");
+    if (!console_commands(v) || !backends_open(v))
         return false;
-    }
-    return v->o.paused || vm_machine_start(v->m) == VM_OK || say_last(NULL);
+    if (v->o.pid_file != NULL && !pid_file_make(v->o.pid_file))
+        return false;
+    if (!v->o.paused && vm_machine_start(v->m) != VM_OK)
+        return say_last(NULL);
+    daemon_ready();
+    return true;
+}
+
+static int run(struct vmrun *v)
+{
+    if (v->o.daemonize && !daemon_begin())
+        return 1;
+    v->loop = loop_new();
+    if (v->loop == NULL)
+        return 1;
+    catch_signals(v->loop);
+    return build(v) && start(v) ? loop_run(v->loop) : 1;
 }
 
 static void clean_up(struct vmrun *v)
 {
     terminal_restore();
     vm_machine_destroy(v->m);
-    for (unsigned i = 0; i < MAX_ENDS; i++)
-        serial_close(v->end[i]);
+    backends_close(v);
     options_free(&v->o);
     vm_config_free(v->cfg);
     vm_ctx_unref(v->ctx);
     trace_close(v->trace);
-    if (v->wake_fd >= 0)
-        (void)close(v->wake_fd);
+    loop_free(v->loop);
+    pid_file_remove();
 }
 
 int main(int argc, char **argv)
 {
-    struct vmrun v = { .wake_fd = -1 };
+    struct vmrun v = { 0 };
     int status;
-    if (!configure(&v, argc, argv, &status)) {
-        clean_up(&v);
-        return status;
-    }
-    v.status = 1;
-    if (build(&v)) {
-        catch_signals(v.wake_fd);
-        if (open_ends(&v) && start(&v)) {
-            v.status = 0;
-            run(&v);
-        }
-    }
+    if (configure(&v, argc, argv, &status))
+        status = run(&v);
     clean_up(&v);
     if (got_signal != 0) {
         (void)signal(got_signal, SIG_DFL);
         (void)raise(got_signal);
     }
-    return v.status;
+    return status;
 }
