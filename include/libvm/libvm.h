@@ -17,6 +17,7 @@
 #include <libvm/irq.h>
 #include <libvm/device.h>
 #include <libvm/io.h>
+#include <libvm/display.h>
 #include <libvm/monitor.h>
 #include <libvm/snapshot.h>
 

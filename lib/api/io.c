@@ -116,6 +116,13 @@ int vm_input_key(vm_machine *m, uint32_t usage, int down)
     return VM_OK;
 }
 
+int vm_input_text(vm_machine *m, const char *text)
+{
+    if (m == NULL || text == NULL)
+        return vm__fail(VM_E_INVAL, "no machine or no text");
+    return vm__input_text(m, text);
+}
+
 int vm_input_pointer(vm_machine *m, int absolute, int32_t x, int32_t y, int32_t wheel,
                      uint32_t buttons)
 {

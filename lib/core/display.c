@@ -36,6 +36,23 @@ struct vm_display *vm__display_get(struct vm_machine *m, uint32_t n)
     return m->displays[n];
 }
 
+void vm__display_free(struct vm_display *d)
+{
+    if (d != NULL && d->host != NULL && d->host->close != NULL)
+        d->host->close(d->host_opaque);
+    free(d);
+}
+
+bool vm__display_has_guest(const struct vm_display *d)
+{
+    return d->guest != NULL;
+}
+
+const struct vm_surface *vm__display_surface(const struct vm_display *d)
+{
+    return &d->surface;
+}
+
 int vm__display_attach_guest(struct vm_display *d, const struct vm_display_guest_ops *ops,
                              void *opaque)
 {
@@ -97,8 +114,7 @@ const struct vm_surface *vm__display_refresh(struct vm_display *d, bool everythi
     return d->surface.width != 0 ? &d->surface : NULL;
 }
 
-size_t vm__display_text(struct vm_display *d, struct vm_text_cell *cells, size_t max,
-                        uint32_t *columns)
+size_t vm__display_text(struct vm_display *d, vm_text_cell *cells, size_t max, uint32_t *columns)
 {
     if (d->guest == NULL || d->guest->text == NULL)
         return 0;

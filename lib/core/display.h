@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libvm/display.h>
+
 struct vm_machine;
 struct vm_display;
 
@@ -24,19 +26,13 @@ struct vm_surface {
     uint32_t *pixels;       /**< valid until the next mode change */
 };
 
-/** One character cell of a text screen. */
-struct vm_text_cell {
-    uint16_t code;      /**< Unicode */
-    uint8_t foreground; /**< 0…15, as VGA numbers them */
-    uint8_t background;
-};
-
 /** The adapter's side. Any call may be NULL. */
 struct vm_display_guest_ops {
     void (*refresh)(void *opaque); /**< bring the surface up to date; report damage */
     void (*redraw)(void *opaque);  /**< the next refresh draws everything */
-    /** Copy the text screen. @return cells, 0 when in graphics mode; *columns is set then. */
-    size_t (*text)(void *opaque, struct vm_text_cell *cells, size_t max, uint32_t *columns);
+    /** Copy up to @p max cells of the text screen. @return how many it has, *columns a row; 0:
+     *  graphics. */
+    size_t (*text)(void *opaque, vm_text_cell *cells, size_t max, uint32_t *columns);
 };
 
 /** The onlooker's side. Any call may be NULL. */
@@ -50,6 +46,7 @@ struct vm_display_host_ops {
 
 /** Head @p n, made if there is none. NULL: no memory or @p n too large. */
 struct vm_display *vm__display_get(struct vm_machine *m, uint32_t n);
+void vm__display_free(struct vm_display *d);
 
 /* For adapters. */
 int vm__display_attach_guest(struct vm_display *d, const struct vm_display_guest_ops *ops,
@@ -62,11 +59,13 @@ void vm__display_cursor(struct vm_display *d, const uint32_t *argb, uint32_t wid
                         uint32_t hot_x, uint32_t hot_y);
 
 /* For onlookers. */
+bool vm__display_has_guest(const struct vm_display *d);
+/** The picture as last drawn. */
+const struct vm_surface *vm__display_surface(const struct vm_display *d);
 int vm__display_attach_host(struct vm_display *d, const struct vm_display_host_ops *ops,
                             void *opaque);
 /** Ask for an up-to-date picture. @return NULL if there is no adapter or it is off. */
 const struct vm_surface *vm__display_refresh(struct vm_display *d, bool everything);
-size_t vm__display_text(struct vm_display *d, struct vm_text_cell *cells, size_t max,
-                        uint32_t *columns);
+size_t vm__display_text(struct vm_display *d, vm_text_cell *cells, size_t max, uint32_t *columns);
 
 #endif

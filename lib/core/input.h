@@ -12,7 +12,10 @@
 #define LIBVM_CORE_INPUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "core/clock.h"
 
 struct vm_machine;
 
@@ -37,5 +40,17 @@ void vm__input_relative(struct vm_machine *m, int32_t dx, int32_t dy, int32_t wh
 /** @p x, @p y in 0…VM_INPUT_ABS_MAX. */
 void vm__input_absolute(struct vm_machine *m, int32_t x, int32_t y, int32_t wheel,
                         uint32_t buttons);
+
+/** Text that is being typed; made when first needed. */
+struct vm_typist {
+    struct vm_timer timer;
+    char *text;
+    size_t at, len;
+    unsigned step; /**< within the character: shift, press, release, shift */
+};
+
+/** Type a text on a US keyboard, while the machine runs. @retval VM_E_INVAL no such key */
+int vm__input_text(struct vm_machine *m, const char *text);
+void vm__input_text_fini(struct vm_machine *m);
 
 #endif

@@ -15,6 +15,8 @@
 #include "core/clock_impl.h"
 #include "core/config.h"
 #include "core/device_impl.h"
+#include "core/display.h"
+#include "core/input.h"
 #include "core/device_spec.h"
 #include "core/event.h"
 #include "core/run.h"
@@ -262,9 +264,10 @@ static void free_parts(struct vm_machine *m)
     if (m->board != NULL && m->board->destroy != NULL)
         m->board->destroy(m);
     vm__chr_free_all(m);
+    vm__input_text_fini(m);
     free(m->input);
     for (uint32_t i = 0; i < VM_MAX_DISPLAYS; i++)
-        free(m->displays[i]);
+        vm__display_free(m->displays[i]);
 }
 
 void vm__machine_destroy(struct vm_machine *m)

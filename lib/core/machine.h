@@ -39,7 +39,8 @@ struct vm_events; /* core/event.c */
 struct vm_input;
 struct vm_loop;    /* host/loop.h */
 struct vm_monitor; /* lib/monitor */
-struct vm_run;  /* core/run.c */
+struct vm_typist;
+struct vm_run; /* core/run.c */
 
 enum { VM_MAX_LINES = 256, VM_MAX_DISPLAYS = 4 };
 
@@ -73,6 +74,7 @@ struct vm_machine {
     uint32_t n_devs, devs_room;
     struct vm_chr *chrs; /**< list */
     struct vm_input *input;
+    struct vm_typist *typist; /**< core/input.h; NULL: nothing was typed yet */
     struct vm_display *displays[VM_MAX_DISPLAYS];
 
     struct vm_monitor *monitor; /**< lib/monitor's, made when first used, and how to free it */

@@ -38,8 +38,9 @@ enum {
 enum vm_view { VM_VIEW_NORMAL = 0, VM_VIEW_SMM = 1, VM_VIEW_COUNT = 2 };
 
 enum {
-    VM_PAGE_DIRTY = 1u << 0,     /**< written since the dirty log was last read */
-    VM_PAGE_LOG_DIRTY = 1u << 1, /**< writes must be reported: no cached write permission */
+    VM_PAGE_DIRTY = 1u << 0, /**< written since the dirty log was last read */
+    /** Writes are logged (core/dirty.h): no cached write permission until VM_PAGE_DIRTY is set. */
+    VM_PAGE_LOG_DIRTY = 1u << 1,
 };
 
 /** Beside every 4 KiB page of RAM and ROM; indexed by (offset in region) >> 12. 16 bytes. */

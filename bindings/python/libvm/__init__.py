@@ -13,9 +13,10 @@ The shared library is found as libvm.so.1, or where LIBVM_LIBRARY says. No compi
 """
 from ._lib import Error, lib
 from .machine import Context, Cpu, Exit, Machine
+from .screen import Screenshot
 from .stream import Stream, Timeout
 
-__all__ = ["Context", "Cpu", "Error", "Exit", "Machine", "Stream", "Timeout", "version"]
+__all__ = ["Context", "Cpu", "Error", "Exit", "Machine", "Screenshot", "Stream", "Timeout", "version"]
 
 
 def version():

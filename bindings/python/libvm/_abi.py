@@ -129,6 +129,8 @@ VM_DEBUG_STEP = 3
 VM_WATCH_READ = 1
 VM_WATCH_WRITE = 2
 VM_WATCH_ACCESS = 3
+VM_CELL_CURSOR = 1
+VM_CELL_BLINK = 2
 
 vm_free_fn = C.CFUNCTYPE(None, C.c_void_p)
 
@@ -210,6 +212,34 @@ class vm_debug_stop(C.Structure):
     ]
 
 
+class vm_display_surface(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("width", C.c_uint32),
+        ("height", C.c_uint32),
+        ("stride", C.c_uint32),
+        ("pixels", C.POINTER(C.c_uint32)),
+    ]
+
+
+class vm_display_ops(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("mode", C.CFUNCTYPE(None, C.c_void_p, C.POINTER(vm_display_surface))),
+        ("damage", C.CFUNCTYPE(None, C.c_void_p, C.POINTER(vm_display_surface), C.c_uint32, C.c_uint32, C.c_uint32, C.c_uint32)),
+    ]
+
+
+class vm_text_cell(C.Structure):
+    _fields_ = [
+        ("code", C.c_uint32),
+        ("foreground", C.c_uint8),
+        ("background", C.c_uint8),
+        ("flags", C.c_uint16),
+    ]
+
+
 class vm_chr_ops(C.Structure):
     _fields_ = [
         ("size", C.c_uint32),
@@ -267,8 +297,14 @@ FUNCTIONS = {
     "vm_dev_fields": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
     "vm_dev_find": (C.c_void_p, [C.c_void_p, C.c_char_p]),
     "vm_dev_list": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
+    "vm_display_attach": (C.c_int, [C.c_void_p, C.c_uint32, C.POINTER(vm_display_ops), C.c_void_p, vm_free_fn]),
+    "vm_display_cells": (C.c_int, [C.c_void_p, C.c_uint32, C.POINTER(vm_text_cell), C.POINTER(C.c_size_t), C.POINTER(C.c_uint32)]),
+    "vm_display_grab": (C.c_int, [C.c_void_p, C.c_uint32, C.c_void_p, C.POINTER(C.c_size_t), C.POINTER(C.c_uint32), C.POINTER(C.c_uint32)]),
+    "vm_display_refresh": (C.c_int, [C.c_void_p, C.c_uint32]),
+    "vm_display_text": (C.c_int, [C.c_void_p, C.c_uint32, C.c_char_p, C.POINTER(C.c_size_t)]),
     "vm_input_key": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
     "vm_input_pointer": (C.c_int, [C.c_void_p, C.c_int, C.c_int32, C.c_int32, C.c_int32, C.c_uint32]),
+    "vm_input_text": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_irq_set": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
     "vm_kick": (C.c_int, [C.c_void_p]),
     "vm_last_error": (C.POINTER(vm_error), []),

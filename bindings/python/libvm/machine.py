@@ -7,6 +7,7 @@ import threading
 
 from . import _abi
 from ._lib import Error, check, check_ptr, fail, lib, listing
+from .screen import Screen
 from .stream import Stream
 
 STATES = {_abi.VM_ST_BUILT: "built", _abi.VM_ST_RUNNING: "running", _abi.VM_ST_PAUSED: "paused",
@@ -108,7 +109,7 @@ class Cpu:
         return gpa.value
 
 
-class Machine:
+class Machine(Screen):
     """A machine, built from configuration keys.
 
         with libvm.Machine({"memory.size": "256M", "boot.kernel": "bzImage"}) as m:

@@ -4,8 +4,8 @@
  * The soft TLBs: filling, flushing, and the execute side.
  *
  * Fill rules: a read tag only for RAM and ROM whose A bit is set (a walk sets it); a write tag only
- * when D is set, the page may be written at this privilege, holds no decoded code and is under no
- * dirty log. MMIO, pages with an armed data breakpoint, and everything while alignment checking is
+ * when D is set, the page may be written at this privilege, holds no decoded code and is not a clean
+ * page under a dirty log. MMIO, pages with an armed data breakpoint, and everything while alignment checking is
  * on stay out, so they always reach the slow path.
  */
 #include "core/machine.h"
@@ -183,9 +183,9 @@ bool vm__x86_tlb_fill(struct vcpu *c, unsigned t, uint64_t lin, const struct x86
         }
         c->tlb_used[t][c->tlb_fill[t]++] = (uint16_t)idx;
     }
+    uint32_t flags = atomic_load_explicit(&pg->page->flags, memory_order_relaxed);
     bool may_write = w->writable && w->dirty && pg->writable &&
-                     !(atomic_load_explicit(&pg->page->flags, memory_order_relaxed) &
-                       VM_PAGE_LOG_DIRTY) &&
+                     (flags & (VM_PAGE_LOG_DIRTY | VM_PAGE_DIRTY)) != VM_PAGE_LOG_DIRTY &&
                      atomic_load_explicit(&pg->page->code_sectors, memory_order_seq_cst) == 0;
     e->rtag = page;
     e->wtag = may_write ? page : invalid_tag(idx);
