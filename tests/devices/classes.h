@@ -15,5 +15,6 @@ extern const struct vm_dev_class vm__ns16550_class, vm__i8042_class, vm__fw_cfg_
 extern const struct vm_dev_class vm__i440fx_class, vm__piix3_class, vm__piix4_pm_class;
 extern const struct vm_dev_class vm__debugcon_class, vm__isa_debug_exit_class, vm__port92_class;
 extern const struct vm_dev_class vm__pvpanic_class, vm__pc_testdev_class, vm__pci_testdev_class;
+extern const struct vm_dev_class vm__vga_class;
 
 #endif
