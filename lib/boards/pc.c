@@ -22,7 +22,10 @@
 #include "devices/pci/pci.h"
 #include "devices/pci/piix4_pm.h"
 
+static const char *const vga_choices[] = { "std", "none", NULL }; /* by PC_VGA_* */
+
 static const struct vm_key keys[] = {
+    { "pc.vga", VM_KEY_ENUM, "std", .choices = vga_choices, .help = "graphics adapter" },
     { "parallel0", VM_KEY_STR, "on", .help = "first parallel port: on or off" },
     { "parallel1", VM_KEY_STR, "off", .help = "second parallel port" },
     { "parallel2", VM_KEY_STR, "off", .help = "third parallel port" },
@@ -166,9 +169,9 @@ static int pc_build(struct vm_machine *m)
     m->board_state = pc;
     pc->m = m;
     int (*const steps[])(struct pc *) = {
-        build_ram,          vm__pc_boot_open,      vm__pc_firmware_load, build_lines,
-        build_chipset,      vm__pc_build_timers,   vm__pc_build_isa,     vm__pc_build_serial,
-        vm__pc_build_input, vm__pc_build_firmware,
+        build_ram,           vm__pc_boot_open,     vm__pc_firmware_load,  build_lines,
+        build_chipset,       vm__pc_display_build, vm__pc_build_timers,   vm__pc_build_isa,
+        vm__pc_build_serial, vm__pc_build_input,   vm__pc_build_firmware,
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);

@@ -53,6 +53,7 @@ struct pc {
     struct vm_region *ram;
     struct vm_region *bios; /**< firmware, ending at 4 GiB; NULL: there is none */
     struct vm_dev *host, *pm, *rtc, *fw_cfg;
+    struct vm_dev *vga; /**< NULL: none */
     struct vm_pci_bus *bus;
     struct vm_irq pic_in[PC_ISA_LINES];
     struct vm_irq ioapic_in[PC_LINES];
@@ -109,6 +110,13 @@ int vm__pc_boot_tables(struct pc *pc);
 /** Put everything into memory and set the boot processor's registers. */
 int vm__pc_boot_start(struct pc *pc);
 void vm__pc_boot_fini(struct pc *pc);
+
+/* pc_display.c */
+enum { PC_VGA_STD = 0, PC_VGA_NONE }; /* the key "pc.vga" */
+/** The graphics adapter that the configuration asks for. */
+int vm__pc_display_build(struct pc *pc);
+/** A direct boot: a graphics mode, and the news of it where the kernel looks. */
+int vm__pc_display_boot(struct pc *pc);
 
 /* pc_firmware.c */
 /** Read firmware's ROM and put it below 4 GiB, unless a kernel starts without. */

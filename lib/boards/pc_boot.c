@@ -303,6 +303,8 @@ int vm__pc_boot_start(struct pc *pc)
     if (st == VM_OK)
         st = put_plan(pc);
     if (st == VM_OK)
+        st = vm__pc_display_boot(pc);
+    if (st == VM_OK)
         st = set_entry(pc->m->cpus[0], &pc->plan.entry);
     return st;
 }

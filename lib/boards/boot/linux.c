@@ -241,6 +241,7 @@ int vm__boot_linux(const struct boot_request *r, struct boot_plan *p)
         return st;
     p->entry.eip = LOAD_HIGH_ADDRESS;
     p->entry.esi = bp_gpa;
+    p->screen_gpa = bp_gpa;
     p->entry.esp = bp_gpa; /* the protocol asks for none; a fault then is not a surprise */
     return VM_OK;
 }

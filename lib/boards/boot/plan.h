@@ -86,6 +86,7 @@ struct boot_plan {
     size_t n_owned, cap_owned;
     uint64_t total_bytes; /**< of all segments; bounded by RAM, so a plan is bounded work */
     struct boot_entry entry;
+    uint64_t screen_gpa; /**< where Linux's screen_info lies; 0: the kernel has none */
 };
 
 void vm__boot_plan_init(struct boot_plan *p);
