@@ -33,6 +33,15 @@ INSTALLERS = {
     "installer-amd64": ("debian-installer-12-netboot-amd64", "amd64"),
     "installer-i386": ("debian-installer-12-netboot-i386", "i386"),
 }
+# A kernel with the modules that some tests load: the kernel's path and the modules' folder.
+MODULAR = {"modular-amd64": ("linux-image-amd64", "amd64")}
+MODULES = ["drivers/block/floppy.ko", "drivers/parport/parport.ko", "drivers/parport/parport_pc.ko",
+           "drivers/char/lp.ko", "drivers/char/ppdev.ko", "fs/fat/fat.ko", "fs/fat/vfat.ko",
+           "fs/nls/nls_cp437.ko", "fs/nls/nls_ascii.ko"]
+# Files of packages, by their path there.
+FILES = {
+    "grub-floppy": ("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-floppy.img"),
+}
 INITRDS = {"initrd-amd64": "amd64", "initrd-i386": "i386"}
 
 # What the guest prints when it is up; `./dev run` and the tests look for it.
@@ -217,11 +226,20 @@ def get(name):
             return [only(os.path.join(text, "linux")), only(os.path.join(text, "initrd.gz"))]
         if name in INITRDS:
             return [make_initrd(INITRDS[name])]
+        if name in MODULAR:
+            package, arch = MODULAR[name]
+            place = fetch_into(name, arch, package,
+                               ["./boot/vmlinuz-*"] + ["./lib/modules/*/kernel/" + m for m in MODULES])
+            return [only(os.path.join(place, "boot", "vmlinuz-*")),
+                    only(os.path.join(place, "lib/modules/*/kernel"))]
+        if name in FILES:
+            package, path = FILES[name]
+            return [only(os.path.join(fetch_into(name, "amd64", package, ["./" + path]), path))]
     raise MediaError("no medium %s; there are %s" % (name, ", ".join(names())))
 
 
 def names():
-    return [*KERNELS, *INSTALLERS, *INITRDS]
+    return [*KERNELS, *INSTALLERS, *INITRDS, *MODULAR, *FILES]
 
 
 def main(argv):
