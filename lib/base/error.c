@@ -40,7 +40,7 @@ static void set(int code, int os_errno, uint64_t guest_addr, const char *fmt, va
         char reason[96];
         /* The GNU form: the text may be elsewhere than in the buffer. */
         const char *text = strerror_r(os_errno, reason, sizeof reason);
-        n += snprintf(line + n, sizeof line - (size_t)n, ": %s", text);
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s%s", n != 0 ? ": " : "", text);
     }
     clip(line, n);
     memcpy(last.line, line, sizeof line);
@@ -103,6 +103,11 @@ int vm__fail_prefix(int code, const char *fmt, ...)
     last.error.code = code;
     last.error.message = last.line;
     return code;
+}
+
+void vm__error_keep(char *line, size_t size)
+{
+    snprintf(line, size, "%s", vm_last_error()->message);
 }
 
 const vm_error *vm_last_error(void)
