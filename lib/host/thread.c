@@ -6,6 +6,7 @@
 #include "host/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -25,6 +26,13 @@ int vm__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg, const ch
         return vm__fail_os(VM_E_NOMEM, os, "start thread %s", name);
     pthread_setname_np(*thread, name);
     return VM_OK;
+}
+
+uint32_t vm__host_cpus(void)
+{
+    cpu_set_t set;
+    const int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (uint32_t)n : 1;
 }
 
 bool vm__host_random(void *buf, size_t len)

@@ -9,9 +9,13 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /** Start a thread with every signal blocked: signals are for the embedder's own threads. */
 int vm__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg, const char *name);
+
+/** Processors this process may use; at least 1. */
+uint32_t vm__host_cpus(void);
 
 /** Bytes from the host's generator. False: it has none to give. */
 bool vm__host_random(void *buf, size_t len);
