@@ -39,7 +39,23 @@ typedef struct vm_host_ops {
     vm_log_fn log;
     void *ud;
     vm_free_fn free;
+    /**
+     * Open a file of the host for a disk image: the policy over what images may reach. NULL: as the
+     * process may.
+     * @param flags the host's, as of open(2)
+     * @param why   VM_WHY_*: did the caller name it, or does an image?
+     * @return a descriptor, which becomes the library's, or a negative errno
+     */
+    int (*open)(void *ud, const char *path, int flags, int why);
 } vm_host_ops;
+
+/** Why a file is opened: what an open policy judges by. */
+enum {
+    VM_WHY_USER = 0,    /**< the caller named it */
+    VM_WHY_BACKING = 1, /**< an image names it as its backing file */
+    VM_WHY_EXTENT = 2,  /**< an image names it as a part or data file of its own */
+    VM_WHY_CREATE = 3,  /**< to be made */
+};
 
 /**
  * Make a context.

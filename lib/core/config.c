@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "core/board.h"
 #include "core/cpu.h"
+#include "core/part.h"
 
 enum { KEY_BYTES = 128 };
 
@@ -51,6 +52,7 @@ static const struct vm_key core_keys[] = {
     { "serial2", VM_KEY_STR, "off", .help = "third serial port" },
     { "serial3", VM_KEY_STR, "off", .help = "fourth serial port" },
     { "global.*", VM_KEY_STR, .help = "global.CLASS.PROPERTY: default of every device of a class" },
+    { "drive.*", VM_KEY_STR, .help = "a drive: file=...,format=...,if=ide,index=0,..." },
     { "device.*", VM_KEY_STR, .help = "a device: class,property=value,..." },
     { 0 },
 };
@@ -79,6 +81,7 @@ struct vm_ctx *vm__ctx_new(const struct vm_registry *registry, const vm_host_ops
         return NULL;
     }
     atomic_store(&ctx->refs, 1);
+    pthread_mutex_init(&ctx->lock, NULL);
     ctx->registry = registry;
     if (host != NULL)
         memcpy(&ctx->host, host, host->size < sizeof ctx->host ? host->size : sizeof ctx->host);
@@ -95,6 +98,8 @@ void vm__ctx_unref(struct vm_ctx *ctx)
 {
     if (ctx == NULL || atomic_fetch_sub(&ctx->refs, 1) != 1)
         return;
+    vm__parts_destroy(ctx->parts);
+    pthread_mutex_destroy(&ctx->lock);
     if (ctx->host.free != NULL)
         ctx->host.free(ctx->host.ud);
     free(ctx);

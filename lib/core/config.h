@@ -9,14 +9,17 @@
 #ifndef LIBVM_CORE_CONFIG_H
 #define LIBVM_CORE_CONFIG_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <libvm/config.h>
 
+struct vm_blk_driver;
 struct vm_board_class;
 struct vm_cpu_class;
 struct vm_dev_class;
+struct vm_part;
 
 enum vm_key_type {
     VM_KEY_STR = 1,
@@ -41,6 +44,7 @@ struct vm_registry {
     const struct vm_dev_class *const *devices; /**< NULL-ended */
     const struct vm_board_class *const *boards;
     const struct vm_cpu_class *const *cpus;
+    const struct vm_blk_driver *const *blocks;
 };
 
 /** The context: what is built in, and what the host program gave. */
@@ -48,6 +52,8 @@ struct vm_ctx {
     _Atomic uint32_t refs;
     const struct vm_registry *registry;
     vm_host_ops host;
+    pthread_mutex_t lock;  /**< leaf, but for the making of parts */
+    struct vm_part *parts; /**< core/part.h */
 };
 
 struct vm_ctx *vm__ctx_new(const struct vm_registry *registry, const vm_host_ops *host);

@@ -19,6 +19,7 @@
 #include "core/input.h"
 #include "core/device_spec.h"
 #include "core/event.h"
+#include "core/part.h"
 #include "core/run.h"
 #include "host/loop.h"
 #include "host/thread.h"
@@ -166,6 +167,7 @@ int vm__machine_add_cpus(struct vm_machine *m, uint32_t count)
 
 int vm__machine_reset_now(struct vm_machine *m, int kind)
 {
+    vm__parts_reset(m, kind);
     /* The cold and warm of the interface and of devices are the same numbers. */
     for (uint32_t i = 0; i < m->n_devs; i++)
         vm__dev_reset(m->devs[i], (enum vm_reset_kind)kind);
@@ -263,6 +265,8 @@ static void free_parts(struct vm_machine *m)
     }
     if (m->board != NULL && m->board->destroy != NULL)
         m->board->destroy(m);
+    vm__parts_destroy(m->parts);
+    m->parts = NULL;
     vm__chr_free_all(m);
     vm__input_text_fini(m);
     free(m->input);

@@ -40,7 +40,8 @@ struct vm_input;
 struct vm_loop;    /* host/loop.h */
 struct vm_monitor; /* lib/monitor */
 struct vm_typist;
-struct vm_run; /* core/run.c */
+struct vm_run;  /* core/run.c */
+struct vm_part; /* core/part.h */
 
 enum { VM_MAX_LINES = 256, VM_MAX_DISPLAYS = 4 };
 
@@ -76,6 +77,7 @@ struct vm_machine {
     struct vm_input *input;
     struct vm_typist *typist; /**< core/input.h; NULL: nothing was typed yet */
     struct vm_display *displays[VM_MAX_DISPLAYS];
+    struct vm_part *parts; /**< of floors above */
 
     struct vm_monitor *monitor; /**< lib/monitor's, made when first used, and how to free it */
     void (*monitor_free)(struct vm_monitor *monitor);

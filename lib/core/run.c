@@ -16,6 +16,7 @@
 #include "core/clock_impl.h"
 #include "core/config.h"
 #include "core/event.h"
+#include "core/part.h"
 #include "host/loop.h"
 #include "host/thread.h"
 #include "host/time.h"
@@ -106,9 +107,16 @@ static void settle_reset(struct vm_machine *m)
         vm__request_crash(m, st, vm_last_error()->message);
 }
 
-static void settle_shutdown(struct vm_machine *m)
+/* Time stops, and what the parts have in flight comes to its end. */
+static void stand_still(struct vm_machine *m)
 {
     vm__clock_stop(m);
+    vm__parts_pause(m);
+}
+
+static void settle_shutdown(struct vm_machine *m)
+{
+    stand_still(m);
     set_state(m, VM_ST_SHUTDOWN);
     vm__event_post(m, VM_EVENT_SHUTDOWN, atomic_exchange(&m->run->by_guest, false),
                    atomic_load(&m->run->shutdown_code), NULL);
@@ -116,7 +124,7 @@ static void settle_shutdown(struct vm_machine *m)
 
 static void settle_crash(struct vm_machine *m)
 {
-    vm__clock_stop(m);
+    stand_still(m);
     pthread_mutex_lock(&m->run->lock);
     char text[sizeof m->run->last.text];
     memcpy(text, m->run->last.text, sizeof text);
@@ -131,7 +139,7 @@ static void settle_pause(struct vm_machine *m)
     static const char *const why[] = { "", "breakpoint", "watchpoint", "step" };
     const vm_debug_stop stop = m->debug.last; /* nobody runs who could change it */
 
-    vm__clock_stop(m);
+    stand_still(m);
     set_state(m, VM_ST_PAUSED);
     if (stop.kind != VM_DEBUG_NONE)
         vm__event_post(m, VM_EVENT_DEBUG, stop.cpu, stop.pc, why[stop.kind & 3]);
@@ -336,6 +344,7 @@ static void set_running(struct vm_machine *m)
     vm__event_post(m, VM_EVENT_STARTED, 0, 0, NULL);
     vm__clock_start(m);
     set_state(m, VM_ST_RUNNING);
+    vm__parts_resume(m);
     vm__chr_accept_all(m);
     vm__loop_wake(m->loop); /* alarms were off */
 }
@@ -585,7 +594,7 @@ int vm__run_here(struct vm_machine *m, uint64_t max_insns, int64_t timeout_ns, v
     }
     vm__lock(m);
     if (vm__run_state(m) == VM_ST_RUNNING) {
-        vm__clock_stop(m);
+        stand_still(m);
         set_state(m, VM_ST_PAUSED);
     }
     m->run->driving = false;

@@ -23,6 +23,7 @@
 #include "core/clock_impl.h"
 #include "core/device_impl.h"
 #include "core/field_io.h"
+#include "core/part.h"
 #include "core/run.h"
 
 static const char magic[8] = "libvm-s";
@@ -327,6 +328,7 @@ int vm__machine_save(struct vm_machine *m, uint8_t **data, size_t *len)
     if (vm__run_state(m) == VM_ST_RUNNING)
         return vm__fail(VM_E_STATE, "the machine is running");
     vm__lock(m);
+    vm__parts_save(m);
     struct vm_region **ram = ram_regions(m, &n);
     save_head(m, &b);
     save_state(m, &b);
@@ -393,6 +395,7 @@ int vm__machine_load(struct vm_machine *m, const uint8_t *data, size_t len)
     if (vm__run_state(m) == VM_ST_RUNNING)
         return vm__fail(VM_E_STATE, "the machine is running");
     vm__lock(m);
+    vm__parts_save(m);
     vm__mem_begin(m);
     struct vm_region **ram = ram_regions(m, &n);
     int st = ram != NULL ? load_head(m, &r) : vm__fail_nomem(n * sizeof(*ram));

@@ -36,6 +36,10 @@ VM_LOG_IO = 0x100
 VM_LOG_INT = 0x200
 VM_LOG_EXEC = 0x400
 VM_LOG_ASM = 0x800
+VM_WHY_USER = 0
+VM_WHY_BACKING = 1
+VM_WHY_EXTENT = 2
+VM_WHY_CREATE = 3
 VM_LIST_DEVICES = 0
 VM_LIST_BOARDS = 1
 VM_LIST_CPUS = 2
@@ -168,6 +172,7 @@ class vm_host_ops(C.Structure):
         ("log", vm_log_fn),
         ("ud", C.c_void_p),
         ("free", vm_free_fn),
+        ("open", C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_int, C.c_int)),
     ]
 
 vm_list_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p)
