@@ -7,12 +7,16 @@
 
 #include <stddef.h>
 
+#include "block/node.h"
 #include "core/board.h"
 #include "core/cpu.h"
 #include "core/device.h"
 
 #define X(name) extern const struct vm_dev_class vm__##name##_class;
 #include "devices.def"
+#undef X
+#define X(name) extern const struct vm_blk_driver vm__##name##_driver;
+#include "blocks.def"
 #undef X
 #define X(name) extern const struct vm_board_class vm__##name##_board;
 #include "boards.def"
@@ -24,6 +28,13 @@
 static const struct vm_dev_class *const devices[] = {
 #define X(name) &vm__##name##_class,
 #include "devices.def"
+#undef X
+    NULL,
+};
+
+static const struct vm_blk_driver *const blocks[] = {
+#define X(name) &vm__##name##_driver,
+#include "blocks.def"
 #undef X
     NULL,
 };
@@ -42,4 +53,4 @@ static const struct vm_cpu_class *const cpus[] = {
     NULL,
 };
 
-const struct vm_registry vm__registry = { devices, boards, cpus };
+const struct vm_registry vm__registry = { devices, boards, cpus, blocks };

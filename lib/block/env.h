@@ -9,18 +9,13 @@
 #ifndef LIBVM_BLOCK_ENV_H
 #define LIBVM_BLOCK_ENV_H
 
+#include <libvm/config.h>
+
 #include "block/node.h"
+#include "host/loop.h"
 
 struct vm_ctx;
 struct vm_pool;
-
-/** Why a file is being opened: what the open policy of the host program is told. */
-enum vm_open_why {
-    VM_WHY_USER = 0, /**< the caller named it */
-    VM_WHY_BACKING,  /**< an image names it as its backing file */
-    VM_WHY_EXTENT,   /**< an image names it as a part or data file of its own */
-    VM_WHY_CREATE,   /**< to be made */
-};
 
 struct vm_blk_env *vm__ctx_block(struct vm_ctx *ctx);
 
@@ -36,9 +31,10 @@ struct vm_blk *vm__blk_open(struct vm_blk_env *env, const char *name, const char
                             struct vm_blk_options *o, uint32_t flags);
 /** For drivers: open a further file that the image names, relative to the image, by the policy. */
 struct vm_blk *vm__blk_open_child(struct vm_blk *n, const char *name, const char *format,
-                                  struct vm_blk_options *o, uint32_t flags, enum vm_open_why why);
-/** The open policy: a descriptor for @p path, or negative. Only protocols call it. */
-int vm__env_open_file(struct vm_blk_env *env, const char *path, int oflags, enum vm_open_why why);
+                                  struct vm_blk_options *o, uint32_t flags, int why);
+/** The open policy: a descriptor for @p path (@p why: VM_WHY_*), or negative with the reason alone
+ *  as its error. Only protocols call it. */
+int vm__env_open_file(struct vm_blk_env *env, const char *path, int host_flags, int why);
 /** @p name as seen from the directory of @p base; names with a protocol, or absolute, as they are.
  */
 char *vm__blk_relative(const char *base, const char *name);
@@ -49,8 +45,19 @@ struct vm_blk_create {
     uint64_t size;
     const char *backing_name, *backing_format; /**< NULL: none */
     struct vm_blk_options *options;            /**< the driver's create_options only, checked */
-    struct vm_blk *file; /**< formats: the new, empty file, open for writing */
+    struct vm_blk *file; /**< after vm__create_file(): the new, empty file, open for writing */
+
+    /* The layer's. */
+    struct vm_blk_env *env;
+    struct vm_blk_options *file_options; /**< what is left for the protocol */
+    bool made;                           /**< the file was not there before */
 };
+/** For create() of a format, once everything it was given has been found good: make c->file.
+ *  Before that no file has been touched. */
+int vm__create_file(struct vm_blk_create *c);
+/** For create(): a further file of the image, named as in it, made and opened for writing. */
+struct vm_blk *vm__create_extra(struct vm_blk_create *c, const char *name);
+
 /** Options are checked before a file is touched; a failure leaves no half-made new file behind. */
 int vm__blk_create(struct vm_blk_env *env, const char *format, const char *name, uint64_t size,
                    struct vm_blk_options *o);
@@ -64,9 +71,15 @@ struct vm_blk *vm__blk_find(struct vm_blk_env *env, const char *node_name);
 int vm__secret_add(struct vm_blk_env *env, const char *id, const void *data, size_t len);
 int vm__secret_get(struct vm_blk_env *env, const char *id, void *data, size_t *len);
 
+/** The driver whose probe() is surest of these bytes; raw if none is. */
+const struct vm_blk_driver *vm__blk_probe(struct vm_blk_env *env, const uint8_t *head, size_t len,
+                                          uint64_t size, const char *name);
+
 /** Worker threads, made when first needed, as many as useful. */
 struct vm_pool *vm__env_pool(struct vm_blk_env *env);
 uint32_t vm__pool_width(const struct vm_pool *pool);
+/** Have work->fn(work->opaque) called on a worker; @p work must stay where it is until then. */
+void vm__pool_add(struct vm_pool *pool, struct vm_work *work);
 /** Run fn(ud, i) for i in 0…n-1 on the pool and here; returns when all are done: the first failure.
  */
 int vm__pool_for(struct vm_pool *pool, uint32_t n, int (*fn)(void *ud, uint32_t i), void *ud);

@@ -40,6 +40,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/sg.h"
 
 struct json_t;
 struct vm_blk;
@@ -56,44 +57,6 @@ enum {
 };
 /** No image is larger: file offsets are signed 64-bit. */
 #define VM_BLK_MAX_SIZE ((uint64_t)INT64_MAX - 65535)
-
-/* ---- memory of a request ---------------------------------------------------------------- */
-
-/** A piece of memory; laid out as POSIX's struct iovec. */
-struct vm_iov {
-    void *base;
-    size_t len;
-};
-
-/** Where the bytes of a request lie, from @p skip on. A value: pass it on, slice it, copy it. */
-struct vm_sg {
-    const struct vm_iov *iov;
-    size_t skip; /**< bytes of iov[0] and following to leave out */
-};
-
-/** The same memory from @p n bytes further on. */
-static inline struct vm_sg vm_sg_at(struct vm_sg sg, size_t n)
-{
-    sg.skip += n;
-    while (sg.skip != 0 && sg.skip >= sg.iov->len) {
-        sg.skip -= sg.iov->len;
-        sg.iov++;
-    }
-    return sg;
-}
-/** Bytes that lie in one piece at the start. */
-static inline size_t vm_sg_run(struct vm_sg sg)
-{
-    return sg.iov->len - sg.skip;
-}
-static inline void *vm_sg_ptr(struct vm_sg sg)
-{
-    return (char *)sg.iov->base + sg.skip;
-}
-void vm_sg_get(struct vm_sg sg, void *to, size_t len);         /**< copy out of the request */
-void vm_sg_put(struct vm_sg sg, const void *from, size_t len); /**< copy into it */
-void vm_sg_zero(struct vm_sg sg, size_t len);
-bool vm_sg_is_zero(struct vm_sg sg, size_t len);
 
 /* ---- flags ------------------------------------------------------------------------------ */
 
@@ -121,6 +84,7 @@ enum vm_open_flags {
     VM_OPEN_NO_IO = 1 << 9,        /**< info only: guest data will not be read (no keys needed) */
     VM_OPEN_AUTO_RO = 1 << 10,     /**< fall back to read-only if writing is not allowed */
     VM_OPEN_INACTIVE = 1 << 11,    /**< another process may still be writing (migration target) */
+    VM_OPEN_SHARE_RW = 1 << 12,    /**< raw: others may write, too (what image tools take) */
 };
 
 /** Of an extent. */
@@ -153,8 +117,10 @@ enum vm_blk_can {
     VM_CAN_ZERO_INIT = 1 << 3, /**< a new image reads as zeros */
     VM_CAN_SNAPSHOT = 1 << 4,
     VM_CAN_BITMAP = 1 << 5,
-    VM_CAN_NOWAIT = 1 << 6,   /**< keeps VM_IO_NOWAIT; others are always called from a worker */
-    VM_CAN_ROOTLESS = 1 << 7, /**< a protocol without a file name (null, memory) */
+    VM_CAN_NOWAIT = 1 << 6,    /**< keeps VM_IO_NOWAIT; others are always called from a worker */
+    VM_CAN_ROOTLESS = 1 << 7,  /**< a protocol without a file name (null, memory) */
+    VM_CAN_FUA = 1 << 8,       /**< write and zero keep VM_IO_FUA; for others the layer flushes */
+    VM_CAN_OPEN_FILE = 1 << 9, /**< opens its child itself: the layer opens no node->file */
 };
 
 enum vm_opt_type { VM_OPT_STR = 1, VM_OPT_BOOL, VM_OPT_U64, VM_OPT_SIZE, VM_OPT_ENUM };
@@ -206,6 +172,7 @@ struct vm_blk_measure {
 /** What is known of an image beside its size: info. */
 struct vm_blk_info {
     uint64_t cluster_size; /**< 0: none to tell */
+    uint64_t allocated;    /**< protocols: bytes of storage taken on the host */
     uint64_t vm_state_offset;
     bool dirty, encrypted, has_compressed_clusters, corrupt;
     bool unallocated_zero;   /**< what is not allocated reads as zeros, backing or not */
@@ -234,6 +201,7 @@ struct vm_blk_driver {
     /**
      * Read headers and tables; set node->size. Formats find node->file open; a format with a
      * backing file sets node->backing_name and node->backing_format, and the layer opens it after.
+     * On failure it frees what it has made itself; close() is not called then.
      */
     int (*open)(struct vm_blk *n, struct vm_blk_options *o);
     /** The backing node has been opened, or changed: does it belong here (UUIDs, content ids)? */
@@ -281,22 +249,30 @@ struct vm_blk_driver {
 
     /* Without a node. */
     int (*create)(struct vm_blk_env *env, struct vm_blk_create *c);
+    /** Protocols: take away a file that create() has made. */
+    int (*remove)(struct vm_blk_env *env, const char *name);
     int (*measure)(struct vm_blk_env *env, struct vm_blk_create *c, struct vm_blk *source,
                    struct vm_blk_measure *out);
 };
 
 /* ---- nodes ------------------------------------------------------------------------------ */
 
+enum vm_detect_zeroes { VM_DETECT_OFF = 0, VM_DETECT_ON, VM_DETECT_UNMAP };
+
 struct vm_blk {
     const struct vm_blk_driver *drv;
     struct vm_blk_env *env;
     void *state;                       /**< the driver's */
     char *name;                        /**< as the user would write it again, json: if need be */
+    char *filename;                    /**< of the file at the bottom; NULL: it has no plain name */
     char node_name[VM_BLK_NAME_BYTES]; /**< for the monitor and for references */
     uint32_t flags;                    /**< enum vm_open_flags */
+    uint32_t why;                      /**< VM_WHY_*: who named its file */
+    uint64_t id[2];                    /**< protocols: the same for the same file; 0: unknown */
     _Atomic uint64_t size;             /**< bytes */
     _Atomic uint32_t refs;
     uint32_t depth; /**< nodes on the longest way down, this one included */
+    enum vm_detect_zeroes detect_zeroes;
 
     struct vm_blk *file;                          /**< formats and filters: what the bytes are in */
     struct vm_blk *backing;                       /**< where unallocated ranges are read, or NULL */
@@ -308,7 +284,15 @@ struct vm_blk {
 
     _Atomic uint32_t in_flight; /**< I/O of users; see vm__blk_io_begin() */
     _Atomic uint32_t drained;
-    _Atomic uint64_t ops[4], bytes[4], errors[4]; /**< by enum vm_io_op: users' requests */
+    _Atomic uint64_t ops[5], bytes[5], errors[5]; /**< by enum vm_io_op: users' requests */
+
+    /* The layer's own: under the lock of the environment. */
+    struct vm_blk **parents; /**< the nodes that stand on this one, once for each edge */
+    uint32_t n_parents, parents_room;
+    struct vm_blk_req *parked; /**< came while drained; newest first */
+    struct vm_blk *next;       /**< of the environment */
+    struct vm_blk *opener;     /**< while opening: the node that asked for it */
+    bool opened;               /**< the driver's open() went well: close() is due */
 };
 
 static inline uint64_t vm__blk_size(const struct vm_blk *n)
@@ -357,8 +341,18 @@ void vm__blk_drain_begin(struct vm_blk *n);
 void vm__blk_drain_end(struct vm_blk *n);
 
 /* Alone (these drain). VM_E_NOTSUP with a sentence where the driver cannot. */
-int vm__blk_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
+int vm__blk_resize(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
+/** Become read-only or writable (VM_OPEN_RO in @p flags), the files below first, resp. after. */
 int vm__blk_reopen(struct vm_blk *n, uint32_t flags);
+/** Another backing node, or none, in place of the one there is; takes over the reference. */
+int vm__blk_put_backing(struct vm_blk *n, struct vm_blk *backing);
+
+/** The driver's truncate, for the driver above: within I/O, so nothing is drained. */
+int vm__blk_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
+/** A driver got another child after open(): tell the layer, which drains along these edges. The
+ *  children that open() leaves in the node are found by the layer itself. */
+int vm__blk_attach(struct vm_blk *parent, struct vm_blk *child);
+void vm__blk_detach(struct vm_blk *parent, struct vm_blk *child);
 
 struct vm_blk *vm__blk_ref(struct vm_blk *n);
 /** The last one flushes, closes and frees. NULL is fine. */

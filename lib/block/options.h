@@ -34,6 +34,8 @@ int vm__opt_enum(struct vm_blk_options *o, const char *name, const char *const *
                  uint32_t *value);
 /** Everything under "name." as a set of its own, marked as used here; NULL if there is nothing. */
 struct vm_blk_options *vm__opt_sub(struct vm_blk_options *o, const char *name);
+/** "1.5G", "64k", "0x200", "512b". @retval VM_E_INVAL with no message */
+int vm__parse_size(const char *text, uint64_t *value);
 /** Check names and values against a table. @retval VM_E_INVAL "Invalid parameter 'x'" */
 int vm__opt_check(const struct vm_blk_options *o, const struct vm_blk_option *table);
 /** A name nobody used, or NULL. */

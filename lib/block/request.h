@@ -32,9 +32,16 @@ struct vm_blk_req {
     struct vm_loop *loop;
     struct vm_work work;
     struct vm_blk_req *next;
+    bool finished; /**< only done() is missing; under the pool's lock */
 };
+
+/** Count a request of a user, for statistics. */
+void vm__blk_count(struct vm_blk *n, uint32_t op, uint64_t bytes, int status);
 
 /** Start @p r. @p loop may be NULL. Never fails: errors arrive in done(). */
 void vm__blk_submit(struct vm_blk_req *r, struct vm_loop *loop);
+/** Wait for it and call done() here and now. Under the lock of the loop's owner, which stays held.
+ */
+void vm__blk_finish(struct vm_blk_req *r);
 
 #endif

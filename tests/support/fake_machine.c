@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/registry.h"
 #include "core/clock_impl.h"
 #include "core/device_impl.h"
 #include "core/field_io.h"
@@ -43,6 +44,7 @@ void fake_init_with(struct fake_machine *f, const struct vm_dev_class *const *cl
     struct vm_registry *registry = calloc(1, sizeof *registry);
     assert(registry != NULL);
     registry->devices = classes != NULL ? classes : no_classes;
+    registry->blocks = vm__registry.blocks;
     f->ctx = vm__ctx_new(registry, NULL);
     assert(f->ctx != NULL);
     struct vm_config *cfg = vm__config_new(f->ctx, NULL, NULL);
