@@ -53,5 +53,7 @@ struct vm_engine {
 };
 
 extern const struct vm_engine vm__interp_engine;
+/** Those of this build, best last resort first: "auto" takes the first that can run. */
+extern const struct vm_engine *const vm__engines[];
 
 #endif

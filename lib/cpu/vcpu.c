@@ -25,7 +25,6 @@
 #include "host/mem.h"
 #include "host/time.h"
 
-static const struct vm_engine *const engines[] = { &vm__interp_engine, NULL };
 
 /* ---- the TSC's rate ---- */
 
@@ -67,7 +66,7 @@ static int choose_engine(struct x86_cpus *s)
     const char *want = vm__config_str(s->m->config, "engine");
     char why[128];
 
-    for (const struct vm_engine *const *e = engines; *e != NULL; e++) {
+    for (const struct vm_engine *const *e = vm__engines; *e != NULL; e++) {
         bool named = want != NULL && strcmp(want, (*e)->name) == 0;
         if (!named && want != NULL && strcmp(want, "auto") != 0)
             continue;
@@ -79,7 +78,7 @@ static int choose_engine(struct x86_cpus *s)
         if (named)
             return vm__fail(st, "engine %s cannot run here: %s", want, why);
     }
-    return vm__fail(VM_E_NOENT, "no engine '%s'; there is: interp", want != NULL ? want : "");
+    return vm__fail(VM_E_NOENT, "no engine '%s'; there are: interp, jit", want != NULL ? want : "");
 }
 
 static void free_shared(struct x86_cpus *s)

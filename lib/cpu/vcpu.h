@@ -85,6 +85,30 @@ enum {
     X86_MODE_CODE16 = 1, X86_MODE_CODE32 = 2, X86_MODE_CODE64 = 3,
 };
 
+/** Jump cache of translated code: RIP -> entry for computed targets. Invalid: rip with bit 0 of the
+ * index flipped, which never hashes to the entry. */
+struct x86_jit_jump {
+    uint64_t rip;
+    const uint8_t *code;
+};
+enum { X86_JIT_JC_BITS = 12, X86_JIT_JC_SIZE = 1 << X86_JIT_JC_BITS };
+
+struct jit_code;
+
+/** What translated code keeps beside the state: see cpu/jit/jit.h. */
+struct x86_jit_cpu {
+    uint16_t flags; /**< arithmetic flags as LAHF and SETO AL leave them in AX */
+    uint8_t vec;    /**< vector registers that are live in the host: JIT_VEC_* */
+    uint8_t exit;   /**< why translated code returned: JIT_EXIT_* */
+    bool one;       /**< interpret the next instruction */
+    uint32_t mode;  /**< mode | tlb_idx << 24 */
+    uint32_t site;
+    uint64_t tmp;
+    struct jit_code *code;
+    const struct x86_insn *(*fn)(struct vcpu *c, const struct x86_insn *i);
+    struct x86_jit_jump jc[X86_JIT_JC_SIZE];
+};
+
 enum { X86_BOUNCE = 512 };
 /** MAXPHYADDR that CPUID shows and the walks enforce. */
 enum { X86_PHYS_BITS = 46 };
@@ -150,6 +174,7 @@ struct vcpu {
     struct x86_cpus *cpus;
     struct x86_cache *cache;      /**< interpreter's decoded blocks */
     void *engine_data;
+    struct x86_jit_cpu jit;
     struct vm_timer apic_timer;
     _Atomic uint32_t nmis; /**< NMIs that came with VM_CPU_REQ_NMI */
     _Atomic uint64_t apic_deadline; /**< clock, in ns, when the APIC timer fires; 0: stopped */

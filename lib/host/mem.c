@@ -79,3 +79,29 @@ void vm__host_unmap(void *p, size_t size)
     if (p != NULL)
         munmap(p, size);
 }
+
+int vm__code_map(uint8_t **rw, uint8_t **rx, size_t size)
+{
+    struct vm_memfd f;
+    int st = vm__memfd_map(&f, "libvm code", size);
+
+    *rw = *rx = NULL;
+    if (st != VM_OK)
+        return st;
+    void *p = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, f.fd, 0);
+    if (p == MAP_FAILED) {
+        const int os = errno;
+        vm__memfd_unmap(&f);
+        return vm__fail_os(VM_E_NOMEM, os, "memory for generated code cannot be executed");
+    }
+    *rw = f.host;
+    *rx = p;
+    close(f.fd); /* the mappings keep the file */
+    return VM_OK;
+}
+
+void vm__code_unmap(uint8_t *rw, uint8_t *rx, size_t size)
+{
+    munmap(rw, size);
+    munmap(rx, size);
+}

@@ -27,6 +27,13 @@ int vm__memfd_clear(struct vm_memfd *f);
  */
 int vm__memfd_next_data(const struct vm_memfd *f, uint64_t from, uint64_t *start, uint64_t *end);
 
+/**
+ * Memory for generated code, mapped twice: written at *rw, run at *rx. No page is ever writable and
+ * executable at once.
+ */
+int vm__code_map(uint8_t **rw, uint8_t **rx, size_t size);
+void vm__code_unmap(uint8_t *rw, uint8_t *rx, size_t size);
+
 /** Anonymous zeroed pages, costing nothing until touched. NULL with the error set. */
 void *vm__host_map(size_t size);
 void vm__host_unmap(void *p, size_t size);

@@ -18,7 +18,7 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
 # go through a plain register or the global offset table.
 DISPATCH = re.compile(r"\scall\s+\*(?:0x[0-9a-f]+)?\(%r(?!ip)\w+\)")
 # Where a chain begins; and calls of the engine's functions.
-ALLOWED = {"interp_run", "run_chain", "run_invpcid", "vm__h_invlpg"}
+ALLOWED = {"vm__interp_run", "run_chain", "run_invpcid", "vm__h_invlpg", "jit_run_code"}
 
 
 def check(disassembly):
@@ -36,7 +36,7 @@ def check(disassembly):
 def self_test():
     plant = ("0000000000000000 <vm__h_good>:\n   0:\tjmp    *0x28(%rsi)\n"
              "0000000000000010 <vm__h_bad>:\n  10:\tcall   *0x28(%rbx)\n"
-             "0000000000000020 <interp_run>:\n  20:\tcall   *(%rax)\n"
+             "0000000000000020 <vm__interp_run>:\n  20:\tcall   *(%rax)\n"
              "0000000000000030 <vm__h_c>:\n  30:\tcall   *0x0(%rip)        # 36 <vm__h_c+0x6>\n")
     assert check(plant) == ["vm__h_bad"], check(plant)
 

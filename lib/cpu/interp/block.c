@@ -71,6 +71,8 @@ void vm__interp_cache_flush(struct vcpu *c)
     k->arena_at = k->arena;
     k->n_blocks = 0;
     k->flushes++;
+    if (k->flushed != NULL)
+        k->flushed(c);
 }
 
 static struct x86_block **bucket(struct vcpu *c, uint64_t gpa, uint32_t mode)
@@ -268,6 +270,9 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
         blk->insns[0].fn = vm__h_debug_break;
     c->cache->decoded += b.n;
     c->cache->n_blocks++;
+    if (c->cache->built != NULL && !stop && !blk->straddles &&
+        !(c->mode & (X86_MODE_STEP | X86_MODE_WATCH)))
+        c->cache->built(c, blk);
     return blk;
 }
 
@@ -294,6 +299,8 @@ static struct x86_block *build_from_bus(struct vcpu *c, uint64_t rip, uint64_t l
     blk->rip = rip;
     blk->n = 1;
     blk->page = blk->page2 = NULL;
+    blk->fn0 = NULL;
+    blk->fns = NULL;
     blk->link[0] = blk->link[1] = NULL;
     terminate(blk, i->len);
     return blk;
@@ -317,6 +324,8 @@ struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip)
 
     c->st.rip = rip;
     c->cur = NULL;
+    if (x86_unlikely(c->cache->full))
+        vm__interp_cache_flush(c);
     if (is64 ? !x86_canonical(c, rip) : rip > cs->limit)
         vm__x86_fault(c, NULL, X86_XGP, 0);
     if (!vm__x86_fetch_page(c, lin, &at))
@@ -326,6 +335,7 @@ struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip)
     struct x86_block **head = bucket(c, gpa, c->mode), *b, **prev = head;
     for (b = *head; b != NULL; prev = &b->hash_next, b = b->hash_next) {
         if (b->gpa != gpa || b->rip != rip || b->mode != c->mode ||
+            (b->fns != NULL && b->global != at.global) || /* it is written into the code */
             (!is64 && (b->cs_base != cs->base || b->cs_limit != cs->limit)))
             continue;
         if (b->straddles) {
@@ -362,6 +372,19 @@ struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip)
     return b;
 }
 
+x86_fn *vm__interp_handler(const struct vcpu *c, const struct x86_block *b, uint32_t k)
+{
+    const struct x86_insn *i = &b->insns[k];
+    x86_fn *fn = k == 0 && b->fn0 != NULL ? b->fn0 : i->fn;
+
+    if (b->fns != NULL)
+        return b->fns[k];
+    if (fn == vm__h_undefined || fn == vm__h_too_long || fn == vm__h_unavailable ||
+        fn == vm__h_bad_branch)
+        return fn;
+    return choose(c, i, &vm__x86_rows[i->row]);
+}
+
 struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, uint32_t n)
 {
     struct x86_block *s = c->cache->scratch;
@@ -370,9 +393,12 @@ struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, 
         return s;
     *s = *b;
     memcpy(s->insns, b->insns, n * sizeof b->insns[0]);
-    if (n < b->n) /* undo what relied on what is now cut off: fusing, flags left out */
+    /* Undo what relied on what is now cut off: fusing, flags left out; and translation. */
+    if (n < b->n || b->fn0 != NULL)
         for (uint32_t k = 0; k < n; k++)
-            s->insns[k].fn = choose(c, &s->insns[k], &vm__x86_rows[s->insns[k].row]);
+            s->insns[k].fn = vm__interp_handler(c, b, k);
+    s->fn0 = NULL;
+    s->fns = NULL;
     s->n = n;
     s->link[0] = s->link[1] = NULL;
     s->hash_next = NULL;

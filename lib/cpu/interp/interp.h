@@ -41,6 +41,11 @@ struct x86_block {
     uint32_t version2;
     struct x86_block *link[2]; /**< direct successors: not taken or fall-through, taken */
     struct x86_block *hash_next;
+    /* The JIT's: the first instruction's own handler, entries so far, translations by soft TLB. */
+    x86_fn *fn0;
+    x86_fn *const *fns; /**< every instruction's, once translated */
+    uint32_t entered;
+    struct jit_code *code[X86_TLB_COUNT];
     struct x86_insn insns[];
 };
 
@@ -104,6 +109,10 @@ struct x86_cache {
     uint8_t *arena, *arena_end, *arena_at;
     struct x86_block *scratch; /**< for what is run once: a budget's rest, code in MMIO */
     uint64_t flushes, decoded;
+    bool full; /**< to be emptied before the next block is looked for */
+    /* Called for every new block, and after the cache was emptied; NULL without a JIT. */
+    void (*built)(struct vcpu *c, struct x86_block *b);
+    void (*flushed)(struct vcpu *c);
 };
 
 /** The block at @p rip, decoded if need be; may fault (st.rip is set to rip first). Never NULL: code
@@ -113,6 +122,13 @@ struct x86_block *vm__interp_find(struct vcpu *c, uint64_t rip);
 struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, uint32_t n);
 /** The running block's code was overwritten by its own instruction c->cur: redirect the rest. */
 void vm__interp_cut(struct vcpu *c);
+/** The handler that does instruction @p k of @p b alone. */
+x86_fn *vm__interp_handler(const struct vcpu *c, const struct x86_block *b, uint32_t k);
+/** The interpreter's run loop, and its answer to flushes, for engines built upon it. */
+enum vm_cpu_stop vm__interp_run(struct vcpu *c, uint64_t max_insns, struct vm_exit *exit);
+void vm__interp_load(struct vcpu *c);
+void vm__interp_store(struct vcpu *c);
+void vm__interp_flush(struct vcpu *c, enum vm_flush what, uint64_t gva);
 int vm__interp_cache_init(struct vcpu *c);
 void vm__interp_cache_fini(struct vcpu *c);
 void vm__interp_cache_flush(struct vcpu *c);

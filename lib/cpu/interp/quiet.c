@@ -90,7 +90,7 @@ static bool is_plain(const struct x86_insn *i, const struct x86_row *r)
 /* Flags that are overwritten whatever the operands. Shifts and rotates by 0 change none, ROL and
  * ROR by an immediate may keep OF, RCL and RCR all; those by CL are no matter: their rows say that
  * they read what they write. */
-static unsigned kills(const struct x86_insn *i, const struct x86_row *r)
+unsigned vm__interp_kills(const struct x86_insn *i, const struct x86_row *r)
 {
     bool shift = r->map == 0 && (r->opcode & 0xfe) == 0xc0 && r->enc == X86_ENC_LEGACY;
     bool twice = r->map == 1 && (r->opcode & 0xf7) == 0xa4 && r->enc == X86_ENC_LEGACY;
@@ -116,6 +116,6 @@ void vm__interp_quiet(struct x86_insn *insn, uint32_t n)
                     i->fn = handlers[h].quiet;
                     break;
                 }
-        dead = is_plain(i, r) ? (dead | kills(i, r)) & ~(unsigned)r->f_read & ALL : 0;
+        dead = is_plain(i, r) ? (dead | vm__interp_kills(i, r)) & ~(unsigned)r->f_read & ALL : 0;
     }
 }

@@ -12,4 +12,7 @@
  * by choosing the handlers anew: whoever cuts a block short must. */
 void vm__interp_quiet(struct x86_insn *insn, uint32_t n);
 
+/** Flags that @p i overwrites whatever its operands are. */
+unsigned vm__interp_kills(const struct x86_insn *i, const struct x86_row *r);
+
 #endif

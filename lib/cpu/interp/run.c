@@ -101,16 +101,17 @@ static void run_one(struct vcpu *c)
         vm__x86_step_begin(c);
     }
     struct x86_block *b = vm__interp_find(c, c->st.rip);
-    if (b->n > 1)
+    if (b->n > 1 || b->fn0 != NULL)
         b = vm__interp_partial(c, b, 1);
     c->st.shadow = 0;
+    c->jit.one = false;
     run_chain(c, x86_enter(c, b));
     vm__x86_debug_stepped(c, b->insns[0].flags & (X86_I_REP | X86_I_REPNE));
     if (step)
         vm__x86_step_end(c);
 }
 
-static enum vm_cpu_stop interp_run(struct vcpu *c, uint64_t max_insns, struct vm_exit *exit)
+enum vm_cpu_stop vm__interp_run(struct vcpu *c, uint64_t max_insns, struct vm_exit *exit)
 {
     int stop = X86_POLL_RUN;
 
@@ -134,7 +135,7 @@ static enum vm_cpu_stop interp_run(struct vcpu *c, uint64_t max_insns, struct vm
             stop = VM_CPU_BUDGET;
             break;
         }
-        if (x86_unlikely(c->st.shadow != 0 || (c->mode & X86_MODE_STEP))) {
+        if (x86_unlikely(c->st.shadow != 0 || (c->mode & X86_MODE_STEP) || c->jit.one)) {
             run_one(c);
             continue;
         }
@@ -148,6 +149,7 @@ static enum vm_cpu_stop interp_run(struct vcpu *c, uint64_t max_insns, struct vm
     c->blk = NULL;
     c->cur = NULL;
     (void)x86_flags(c);
+    c->jit.one = false;
     x86_host_leave(c);
     return (enum vm_cpu_stop)stop;
 }
@@ -181,19 +183,19 @@ static void interp_destroy(struct x86_cpus *cpus)
     (void)cpus;
 }
 
-static void interp_load(struct vcpu *c)
+void vm__interp_load(struct vcpu *c)
 {
     c->cc_w = 0;
     vm__interp_cache_flush(c);
     vm__x86_tlb_flush(c, VM_FLUSH_ALL, 0);
 }
 
-static void interp_store(struct vcpu *c)
+void vm__interp_store(struct vcpu *c)
 {
     (void)x86_flags(c);
 }
 
-static void interp_flush(struct vcpu *c, enum vm_flush what, uint64_t gva)
+void vm__interp_flush(struct vcpu *c, enum vm_flush what, uint64_t gva)
 {
     if (what == VM_FLUSH_CODE) {
         vm__x86_code_answer(c);
@@ -212,8 +214,8 @@ const struct vm_engine vm__interp_engine = {
     .destroy = interp_destroy,
     .vcpu_init = vm__interp_cache_init,
     .vcpu_fini = vm__interp_cache_fini,
-    .run = interp_run,
-    .load = interp_load,
-    .store = interp_store,
-    .flush = interp_flush,
+    .run = vm__interp_run,
+    .load = vm__interp_load,
+    .store = vm__interp_store,
+    .flush = vm__interp_flush,
 };

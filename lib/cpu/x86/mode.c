@@ -97,6 +97,7 @@ void vm__x86_sync_ac(struct vcpu *c)
     }
     c->tlb_idx = t;
     c->tlb_cur = c->tlb[t];
+    c->jit.mode = c->mode | t << 24;
 }
 
 void vm__x86_sync_mode(struct vcpu *c)

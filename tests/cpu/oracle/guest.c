@@ -15,6 +15,7 @@
 #include "core/machine.h"
 #include "core/region.h"
 #include "cpu/engine.h"
+#include "cpu/jit/jit.h"
 #include "cpu/vcpu.h"
 #include "oracle.h"
 
@@ -125,7 +126,7 @@ static void system_state(struct x86_state *s)
 }
 
 /* Only what a processor needs: no board, no devices. */
-static struct vm_machine *bare_machine(const char *cpu)
+static struct vm_machine *bare_machine(const char *cpu, const char *engine)
 {
     static const struct vm_cpu_class *const cpus[] = { &vm__x86_cpu_class, NULL };
     static const struct vm_dev_class *const devices[] = { NULL };
@@ -137,7 +138,8 @@ static struct vm_machine *bare_machine(const char *cpu)
     struct vm_config *cfg = ctx ? vm__config_new(ctx, NULL, &vm__x86_cpu_class) : NULL;
     struct vm_machine *m = NULL;
 
-    if (cfg && vm__config_set(cfg, "cpu.model", cpu) == VM_OK)
+    if (cfg && vm__config_set(cfg, "cpu.model", cpu) == VM_OK &&
+        vm__config_set(cfg, "engine", engine) == VM_OK)
         m = vm__machine_new(cfg);
     vm__config_free(cfg);
     vm__ctx_unref(ctx);
@@ -146,9 +148,7 @@ static struct vm_machine *bare_machine(const char *cpu)
 
 uint8_t *orc_guest_init(const char *engine)
 {
-    if (strcmp(engine, vm__interp_engine.name) != 0)
-        return NULL;
-    G.m = bare_machine("host"); /* vendors differ in a few rows */
+    G.m = bare_machine("host", engine); /* vendors differ in a few rows */
     if (!G.m)
         return NULL;
     vm__lock(G.m);
@@ -166,6 +166,8 @@ uint8_t *orc_guest_init(const char *engine)
     G.m->cpu_class->reset(G.m->cpus[0]);
     system_state(&G.c->st);
     G.engine->load(G.c);
+    if (G.engine == &vm__jit_engine)
+        jit_cache(G.c)->threshold = 1; /* every instance is translated */
     return G.ram + DATA;
 }
 
@@ -284,13 +286,9 @@ void orc_guest_run(const struct orc_case *c, struct orc_result *out)
 
     write_code(c, c->bytes);
     load_state(&c->in);
-    if (G.engine == &vm__interp_engine) {
-        /* Mappings stay as they are: load() would only make this slow. */
-        G.c->cc_w = 0;
-        vm__x86_sync_mode(G.c);
-    } else {
-        G.engine->load(G.c);
-    }
+    /* Mappings stay as they are: load() would only make this slow. */
+    G.c->cc_w = 0;
+    vm__x86_sync_mode(G.c);
     enum vm_cpu_stop stop = G.engine->run(G.c, 100000, &exit);
     store_state(&out->s);
     if (stop == VM_CPU_HALTED)
