@@ -83,6 +83,53 @@ VM_API int vm_debug_hold(vm_cpu *cpu, int on);
 /** What stopped the machine; kind VM_DEBUG_NONE if that was none of this. [any] @since 0.1 */
 VM_API int vm_debug_why(vm_machine *m, vm_debug_stop *out);
 
+/**
+ * A session of gdb's remote serial protocol, over whatever carries its bytes. One at a time a
+ * machine.
+ *
+ *     target remote localhost:1234        in gdb, with a server of the embedder's in between
+ *
+ * The first packet pauses a machine that runs; gdb's "continue" runs it on library threads
+ * (vm_machine_start()), also one that was driven by vm_run(). Each processor is a thread. The
+ * registers are those of amd64 in every mode, unless the processor has no long mode or @ref
+ * vm_gdb_ops.arch says otherwise; the program counter is always the linear address.
+ */
+typedef struct vm_gdb vm_gdb;
+
+/** Layouts of registers that gdb can be told of. */
+enum { VM_GDB_AUTO = 0, VM_GDB_AMD64 = 1, VM_GDB_I386 = 2, VM_GDB_I8086 = 3 };
+/** How a session ends. */
+enum {
+    VM_GDB_DETACHED = 1, /**< the machine runs on */
+    VM_GDB_KILLED = 2,   /**< gdb's user wants the machine gone; it is as it was */
+};
+
+typedef struct vm_gdb_ops {
+    uint32_t size;
+    uint32_t arch; /**< VM_GDB_* */
+    /** Bytes for gdb; take all of them. On the thread that feeds, or where events are delivered;
+     *  must not call the session. */
+    void (*out)(void *ud, const void *data, size_t len);
+    /** gdb's "monitor LINE": answer with vm_gdb_print(). A negative status is shown as an error.
+     *  May be NULL. */
+    int (*command)(void *ud, vm_gdb *g, const char *line);
+    /** gdb has left, VM_GDB_*; what it set is gone. Further bytes are refused with VM_E_STATE. Note
+     *  it and free the session later. May be NULL. */
+    void (*closed)(void *ud, int how);
+} vm_gdb_ops;
+
+/** Begin a session. @p ops is copied. [owner] NULL on error. @retval VM_E_BUSY there is one
+ * already.
+ * @since 0.1 */
+VM_API vm_gdb *vm_gdb_new(vm_machine *m, const vm_gdb_ops *ops, void *ud);
+/** Bytes from gdb. [owner] @retval VM_E_STATE it has left. @since 0.1 */
+VM_API int vm_gdb_feed(vm_gdb *g, const void *data, size_t len);
+/** Text for gdb's user; only inside vm_gdb_ops.command. @since 0.1 */
+VM_API int vm_gdb_print(vm_gdb *g, const char *text);
+/** End a session, however far it got: its break- and watchpoints go, the machine stays as it is.
+ * [owner] NULL is fine. @since 0.1 */
+VM_API void vm_gdb_free(vm_gdb *g);
+
 #ifdef __cplusplus
 }
 #endif

@@ -57,6 +57,18 @@ bool vm__debug_find_watch(const struct vm_debug *d, uint64_t gva, uint64_t len, 
     return false;
 }
 
+uint32_t vm__debug_watch_kind(const struct vm_debug *d, const vm_debug_stop *stop, uint64_t *addr)
+{
+    for (uint32_t k = 0; k < d->n_watches; k++) {
+        const struct vm_debug_watch *w = &d->watches[k];
+        if (!overlap(w, stop->addr, stop->addr + (stop->len - 1)))
+            continue;
+        *addr = stop->addr > w->gva ? stop->addr : w->gva;
+        return w->kinds;
+    }
+    return stop->is_write ? VM_WATCH_WRITE : VM_WATCH_READ;
+}
+
 /* ---- changes ---------------------------------------------------------------------------- */
 
 static void lists_changed(struct vm_machine *m)

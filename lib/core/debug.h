@@ -41,6 +41,7 @@ struct vm_debug {
     uint32_t n_breaks, n_watches, breaks_room;
     uint64_t *breaks; /**< sorted */
     struct vm_debug_watch watches[VM_MAX_WATCHES];
+    void *session;      /**< the one debugger that may be connected */
     vm_debug_stop last; /**< what stopped the machine; kind 0 once it runs again */
 };
 
@@ -73,6 +74,9 @@ static inline bool vm__debug_watch_hit(const struct vm_debug *d, uint64_t gva, u
 {
     return __builtin_expect(d->n_watches != 0, 0) && vm__debug_find_watch(d, gva, len, kinds);
 }
+
+/** Of the watchpoint that @p stop met: its kinds, and in @p addr the first byte of it met. */
+uint32_t vm__debug_watch_kind(const struct vm_debug *d, const vm_debug_stop *stop, uint64_t *addr);
 
 /* Under the machine lock, the machine at rest. */
 int vm__debug_break_add(struct vm_machine *m, uint64_t gva);

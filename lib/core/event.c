@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "core/clock_impl.h"
 #include "host/loop.h"
 #include "host/thread.h"
 
@@ -32,6 +33,9 @@ struct vm_events {
     vm_free_fn free_ud;
     int fd;          /* -1: delivered by whoever drives the machine */
     bool delivering; /* one thread at a time: events keep their order */
+    uintptr_t deliverer;
+    pthread_cond_t delivered;
+    struct vm_event_tap *taps;
 };
 
 int vm__events_init(struct vm_machine *m)
@@ -41,6 +45,7 @@ int vm__events_init(struct vm_machine *m)
         return vm__fail_nomem(sizeof *m->events);
     m->events->fd = -1;
     pthread_mutex_init(&m->events->lock, NULL);
+    pthread_cond_init(&m->events->delivered, NULL);
     return VM_OK;
 }
 
@@ -53,6 +58,7 @@ void vm__events_fini(struct vm_machine *m)
     if (ev->free_ud != NULL)
         ev->free_ud(ev->ud);
     pthread_mutex_destroy(&ev->lock);
+    pthread_cond_destroy(&ev->delivered);
     free(ev);
     m->events = NULL;
 }
@@ -72,6 +78,50 @@ int vm__events_listen(struct vm_machine *m, uint32_t mask,
     if (old_free != NULL)
         old_free(old_ud);
     return VM_OK;
+}
+
+void vm__events_tap(struct vm_machine *m, struct vm_event_tap *tap)
+{
+    struct vm_events *ev = m->events;
+    pthread_mutex_lock(&ev->lock);
+    tap->next = ev->taps;
+    ev->taps = tap;
+    pthread_mutex_unlock(&ev->lock);
+}
+
+void vm__events_untap(struct vm_machine *m, struct vm_event_tap *tap)
+{
+    struct vm_events *ev = m->events;
+    pthread_mutex_lock(&ev->lock);
+    struct vm_event_tap **at = &ev->taps;
+    while (*at != NULL && *at != tap)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = tap->next;
+    while (ev->delivering && ev->deliverer != vm__thread_mark())
+        pthread_cond_wait(&ev->delivered, &ev->lock);
+    pthread_mutex_unlock(&ev->lock);
+}
+
+static bool wanted(const struct vm_events *ev, uint32_t kind)
+{
+    uint32_t mask = ev->mask;
+    for (const struct vm_event_tap *tap = ev->taps; tap != NULL; tap = tap->next)
+        mask |= tap->mask;
+    return (mask & kind) != 0;
+}
+
+/* Called and left with the lock, which is let go of meanwhile. */
+static void tell_taps(struct vm_events *ev, const vm_event *event)
+{
+    for (struct vm_event_tap *tap = ev->taps, *next; tap != NULL; tap = next) {
+        next = tap->next;
+        if ((tap->mask & event->kind) == 0)
+            continue;
+        pthread_mutex_unlock(&ev->lock);
+        tap->fn(tap->ud, event);
+        pthread_mutex_lock(&ev->lock);
+    }
 }
 
 int vm__events_fd(struct vm_machine *m)
@@ -97,7 +147,7 @@ void vm__event_post(struct vm_machine *m, uint32_t kind, uint64_t a, uint64_t b,
     const uint32_t room = kind == VM_EVENT_GUEST ? QUEUE - KEPT : QUEUE;
     int fd = -1;
     bool queued = false;
-    if ((ev->mask & kind) != 0 && ev->n < room) {
+    if (wanted(ev, kind) && ev->n < room) {
         struct slot *s = &ev->queue[(ev->head + ev->n++) % QUEUE];
         s->event =
             (vm_event) { .size = sizeof s->event, .kind = kind, .t_ns = now, .a = a, .b = b };
@@ -123,6 +173,7 @@ int vm__events_run(struct vm_machine *m, uint32_t max, bool owner)
         return 0;
     }
     ev->delivering = true;
+    ev->deliverer = vm__thread_mark();
     if (ev->fd >= 0)
         vm__notify_clear(ev->fd);
     while (ev->n != 0 && (uint32_t)ran < max) {
@@ -131,14 +182,16 @@ int vm__events_run(struct vm_machine *m, uint32_t max, bool owner)
         ev->n--;
         void (*fn)(void *, const vm_event *) = (ev->mask & s.event.kind) != 0 ? ev->fn : NULL;
         void *ud = ev->ud;
-        pthread_mutex_unlock(&ev->lock);
         s.event.text = s.text;
+        tell_taps(ev, &s.event);
+        pthread_mutex_unlock(&ev->lock);
         if (fn != NULL)
             fn(ud, &s.event);
         ran++;
         pthread_mutex_lock(&ev->lock);
     }
     ev->delivering = false;
+    pthread_cond_broadcast(&ev->delivered);
     if (ev->fd >= 0 && ev->n != 0)
         vm__notify_set(ev->fd); /* readable for the rest */
     pthread_mutex_unlock(&ev->lock);

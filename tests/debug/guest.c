@@ -109,6 +109,11 @@ __asm__(".pushsection .rodata\n"
         "g_smp_spin: incl " AT(g_var) "\n"
         "  jmp g_smp_spin\n"
 
+        ".globl g_off\n"
+        "g_off: mov $0x31, %al\n" /* isa-debug-exit */
+        "  out %al, $0xf4\n"
+        "  jmp g_done\n"
+
         ".balign 8\n"
         "gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff\n"
         "gdtr: .word 23\n .long " AT(gdt) "\n"
@@ -136,6 +141,7 @@ static vm_machine *build(const char *path, uint32_t cpus)
 
     if (vm_config_set_str(cfg, "memory.size", "16M") == VM_OK &&
         vm_config_set_u64(cfg, "cpu.count", cpus) == VM_OK &&
+        vm_config_set_str(cfg, "device.0", "isa-debug-exit,iobase=0xf4") == VM_OK &&
         vm_config_set_str(cfg, "boot.kernel", path) == VM_OK)
         m = vm_machine_build(cfg);
     if (m == NULL)

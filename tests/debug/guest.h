@@ -19,7 +19,7 @@ extern const char
     g_movss[], g_movss_insn[], g_movss_next[], g_movss_after[],
     g_interrupts[], g_sti[], g_hlt[], g_hlt_after[],  /* interrupts on, vector 25h is IRQ 5 */
     g_irq5[], g_fault[], g_fault_insn[], g_invalid[], /* UD2 and its handler */
-    g_self[],                                         /* JMP to itself */
+    g_self[], g_off[],                                      /* JMP to itself */
     g_accesses[], g_read[], g_write[], g_rmw[], g_split[], g_movs[], g_push[], g_accesses_end[],
     g_smp[], g_smp_spin[],                            /* starts the other processors at 8000h */
     g_sum[], g_buffer[], g_var[], g_var2[], g_page_end[];

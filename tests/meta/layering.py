@@ -13,7 +13,7 @@ import common
 
 FLOOR = {
     "base": 0, "host": 0, "core": 1, "block": 2,
-    "cpu": 3, "devices": 3, "blockfmt": 3, "backends": 3, "boards": 4, "monitor": 4, "api": 5,
+    "cpu": 3, "devices": 3, "blockfmt": 3, "backends": 3, "boards": 4, "debug": 4, "monitor": 4, "api": 5,
 }
 # C11's own headers, and <threads.h>-like ones that every 64-bit host's C library has.
 C_HEADERS = set("""assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp

@@ -133,6 +133,12 @@ VM_DEBUG_STEP = 3
 VM_WATCH_READ = 1
 VM_WATCH_WRITE = 2
 VM_WATCH_ACCESS = 3
+VM_GDB_AUTO = 0
+VM_GDB_AMD64 = 1
+VM_GDB_I386 = 2
+VM_GDB_I8086 = 3
+VM_GDB_DETACHED = 1
+VM_GDB_KILLED = 2
 VM_CELL_CURSOR = 1
 VM_CELL_BLINK = 2
 
@@ -214,6 +220,16 @@ class vm_debug_stop(C.Structure):
         ("addr", C.c_uint64),
         ("len", C.c_uint32),
         ("reserved", C.c_uint32),
+    ]
+
+
+class vm_gdb_ops(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("arch", C.c_uint32),
+        ("out", C.CFUNCTYPE(None, C.c_void_p, C.c_void_p, C.c_size_t)),
+        ("command", C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_char_p)),
+        ("closed", C.CFUNCTYPE(None, C.c_void_p, C.c_int)),
     ]
 
 
@@ -307,6 +323,10 @@ FUNCTIONS = {
     "vm_display_grab": (C.c_int, [C.c_void_p, C.c_uint32, C.c_void_p, C.POINTER(C.c_size_t), C.POINTER(C.c_uint32), C.POINTER(C.c_uint32)]),
     "vm_display_refresh": (C.c_int, [C.c_void_p, C.c_uint32]),
     "vm_display_text": (C.c_int, [C.c_void_p, C.c_uint32, C.c_char_p, C.POINTER(C.c_size_t)]),
+    "vm_gdb_feed": (C.c_int, [C.c_void_p, C.c_void_p, C.c_size_t]),
+    "vm_gdb_free": (None, [C.c_void_p]),
+    "vm_gdb_new": (C.c_void_p, [C.c_void_p, C.POINTER(vm_gdb_ops), C.c_void_p]),
+    "vm_gdb_print": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_input_key": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
     "vm_input_pointer": (C.c_int, [C.c_void_p, C.c_int, C.c_int32, C.c_int32, C.c_int32, C.c_uint32]),
     "vm_input_text": (C.c_int, [C.c_void_p, C.c_char_p]),
