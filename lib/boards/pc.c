@@ -23,6 +23,8 @@
 #include "devices/pci/piix4_pm.h"
 
 static const char *const vga_choices[] = { "std", "none", NULL }; /* by PC_VGA_* */
+/* By enum pc_method. */
+static const char *const methods[] = { "auto", "direct", "firmware", NULL };
 
 static const struct vm_key keys[] = {
     { "pc.vga", VM_KEY_ENUM, "std", .choices = vga_choices, .help = "graphics adapter" },
@@ -35,6 +37,8 @@ static const struct vm_key keys[] = {
       .help = "firmware when there is no kernel: a file's name or path, or none" },
     { "firmware.console", VM_KEY_BOOL, "off",
       .help = "firmware's screen on the first serial port" },
+    { "boot.method", VM_KEY_ENUM, "auto", .choices = methods,
+      .help = "who starts the kernel: the board itself, or firmware at the 16-bit entry" },
     { "boot.order", VM_KEY_STR, "cad", .help = "what to try: a floppy, c disk, d CD, n network" },
     { "boot.once", VM_KEY_STR, .help = "the same for the first boot only" },
     { "boot.menu", VM_KEY_BOOL, "off", .help = "firmware offers a boot menu" },

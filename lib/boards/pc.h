@@ -28,6 +28,8 @@ enum {
     PC_ISA_DEV = 1, /* PCI device number of the PIIX3 */
     PC_PM_FUNCTION = 3,
     PC_EBDA = 0x9fc00,
+    PC_LOW_FREE = 0x10000,     /* what firmware leaves alone once it boots begins here */
+    PC_FIRMWARE_TOP = 1 << 20, /* what it keeps for itself at the end of low RAM, at most */
     PC_RSDP = 0xf0000,
 };
 
@@ -47,6 +49,11 @@ enum pc_source {
     PC_SOURCE_PIRQ,
     PC_SOURCE_SCI,
 };
+
+/** By the choices of "boot.method". */
+enum pc_method { PC_METHOD_AUTO, PC_METHOD_DIRECT, PC_METHOD_FIRMWARE };
+
+#define PC_KERNEL_ROM "genroms/libvm-kernel.rom"
 
 struct pc {
     struct vm_machine *m;

@@ -13,6 +13,8 @@
 #include "boards/pc.h"
 #include "core/config.h"
 #include "core/firmware.h"
+#include "boards/boot/setup16.h"
+#include "devices/firmware/fw_cfg.h"
 #include "devices/pci/pci.h"
 
 enum { BDA_EBDA_SEGMENT = 0x40e, BDA_BASE_KIB = 0x413 };
@@ -99,19 +101,73 @@ static bool given(const char *text)
     return text != NULL && *text != '\0';
 }
 
+/** Start the kernel ourselves if that can be done: it is quicker. */
+static int choose_way(struct pc *pc)
+{
+    const struct boot_file *k = &pc->kernel;
+    switch (vm__config_enum(pc->m->config, "boot.method")) {
+    case PC_METHOD_FIRMWARE:
+        pc->direct = false;
+        break;
+    case PC_METHOD_DIRECT:
+        pc->direct = true;
+        break;
+    default:
+        pc->direct = !vm__boot_needs_setup(k->data, k->len);
+        break;
+    }
+    return VM_OK;
+}
+
 int vm__pc_boot_open(struct pc *pc)
 {
     const struct vm_config *cfg = pc->m->config;
     const char *kernel = vm__config_str(cfg, "boot.kernel");
     if (given(kernel)) {
-        pc->direct = true;
-        return load_file(pc, kernel, &pc->kernel);
+        int st = load_file(pc, kernel, &pc->kernel);
+        return st == VM_OK ? choose_way(pc) : st;
     }
     if (given(vm__config_str(cfg, "boot.initrd")))
         return vm__fail(VM_E_INVAL, "boot.initrd: there is no kernel to give it to");
     if (given(vm__config_str(cfg, "boot.cmdline")))
         return vm__fail(VM_E_INVAL, "boot.cmdline: there is no kernel to give it to");
     return VM_OK;
+}
+
+/** The parts of a kernel go to fw_cfg, under the keys that other firmware looks at too. */
+static int load_by_firmware(struct pc *pc, const struct boot_request *r)
+{
+    static const struct {
+        uint16_t data, size, address;
+    } keys[BOOT_PARTS] = {
+        [BOOT_PART_SETUP] = { FW_CFG_SETUP_DATA, FW_CFG_SETUP_SIZE, FW_CFG_SETUP_ADDR },
+        [BOOT_PART_KERNEL] = { FW_CFG_KERNEL_DATA, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_ADDR },
+        [BOOT_PART_CMDLINE] = { FW_CFG_CMDLINE_DATA, FW_CFG_CMDLINE_SIZE, FW_CFG_CMDLINE_ADDR },
+        [BOOT_PART_INITRD] = { FW_CFG_INITRD_DATA, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_ADDR },
+    };
+    static const char order[] = "/rom@" PC_KERNEL_ROM "\n";
+    struct boot_setup16 s;
+    uint16_t data_keys[BOOT_PARTS];
+    uint8_t rom[BOOT_ROM_BYTES];
+    int st = pc->bios != NULL ? vm__boot_setup16(r, &pc->plan, &s)
+                              : vm__fail(VM_E_INVAL,
+                                         "%s: it needs firmware to start it, and "
+                                         "firmware.bios is none",
+                                         r->kernel.name);
+    for (unsigned i = 0; i < BOOT_PARTS && st == VM_OK; i++) {
+        const struct boot_segment *part = &s.part[i];
+        data_keys[i] = keys[i].data;
+        st = vm__fw_cfg_add(pc->fw_cfg, keys[i].data, part->data, (size_t)part->len);
+        if (st == VM_OK)
+            st = vm__fw_cfg_add_u32(pc->fw_cfg, keys[i].size, (uint32_t)part->len);
+        if (st == VM_OK)
+            st = vm__fw_cfg_add_u32(pc->fw_cfg, keys[i].address, (uint32_t)part->gpa);
+    }
+    if (st != VM_OK)
+        return st;
+    vm__boot_rom(&s, data_keys, rom);
+    st = vm__fw_cfg_add_file(pc->fw_cfg, PC_KERNEL_ROM, rom, sizeof rom);
+    return st == VM_OK ? vm__fw_cfg_add_file(pc->fw_cfg, "bootorder", order, sizeof order) : st;
 }
 
 int vm__pc_boot_load(struct pc *pc)
@@ -128,11 +184,13 @@ int vm__pc_boot_load(struct pc *pc)
         .n_ranges = pc->n_ranges,
         .rsdp = PC_RSDP,
     };
-    if (!pc->direct)
+    if (pc->kernel.data == NULL)
         return VM_OK;
     int st = load_modules(pc, vm__config_str(cfg, "boot.initrd"),
                           vm__boot_probe(r.kernel.data, r.kernel.len), mods, &r.n_modules);
-    return st == VM_OK ? vm__boot_load(&r, &pc->plan) : st;
+    if (st != VM_OK)
+        return st;
+    return pc->direct ? vm__boot_load(&r, &pc->plan) : load_by_firmware(pc, &r);
 }
 
 static void add_range(struct pc *pc, uint64_t base, uint64_t end, enum boot_ram_type type)
@@ -146,6 +204,11 @@ static void add_range(struct pc *pc, uint64_t base, uint64_t end, enum boot_ram_
 static void make_ranges(struct pc *pc, uint64_t acpi_end)
 {
     pc->n_ranges = 0;
+    if (!pc->direct) { /* firmware makes the map; this is where it will certainly leave RAM */
+        add_range(pc, PC_LOW_FREE, PC_EBDA, BOOT_RAM_USABLE);
+        add_range(pc, 0x100000, pc->low_ram - PC_FIRMWARE_TOP, BOOT_RAM_USABLE);
+        return;
+    }
     add_range(pc, 0, PC_EBDA, BOOT_RAM_USABLE);
     add_range(pc, PC_EBDA, 0xa0000, BOOT_RAM_RESERVED);
     add_range(pc, PC_RSDP, 0x100000, BOOT_RAM_RESERVED);

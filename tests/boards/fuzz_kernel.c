@@ -7,8 +7,17 @@
 
 #include "base/error.h"
 #include "boards/boot/load.h"
+#include "boards/boot/setup16.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void check(const struct boot_request *r, struct boot_plan *p)
+{
+    for (size_t i = 0; i < p->n_segs; i++)
+        if (!vm__boot_in_ram(r, p->segs[i].gpa, p->segs[i].len + p->segs[i].zeros))
+            abort();
+    vm__boot_plan_fini(p);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -27,11 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         .n_ranges = sizeof ranges / sizeof ranges[0],
     };
     struct boot_plan p;
-    if (vm__boot_load(&r, &p) != VM_OK)
-        return 0;
-    for (size_t i = 0; i < p.n_segs; i++)
-        if (!vm__boot_in_ram(&r, p.segs[i].gpa, p.segs[i].len + p.segs[i].zeros))
-            abort();
-    vm__boot_plan_fini(&p);
+    struct boot_setup16 s;
+    if (vm__boot_load(&r, &p) == VM_OK)
+        check(&r, &p);
+    if (vm__boot_setup16(&r, &p, &s) == VM_OK)
+        check(&r, &p);
     return 0;
 }

@@ -5,6 +5,7 @@ The library is the one in the build directory named by LIBVM_BUILD (default: bui
 that needs what the host lacks skips and says why.
 """
 import os
+import re
 import sys
 
 import pytest
@@ -68,6 +69,40 @@ class Guest:
         m = self.expect(rb"(?s)echo status=\$\?=\r*\n(.*?)status=(\d+)=\r*\n", timeout)
         self.expect(self.prompt, timeout)
         return m.group(1).decode(errors="replace").replace("\r", ""), int(m.group(2))
+
+
+class Firmware:
+    """A machine that starts through SeaBIOS: its screen on the serial line, its log beside it."""
+
+    def __init__(self, **options):
+        keys = {"memory.size": "64M", "firmware.console": "on",
+                "device.firmware-log": "debugcon,iobase=0x402,chardev=firmware-log"}
+        keys.update(options)
+        try:
+            self.machine = libvm.Machine(keys)
+        except libvm.Error as e:
+            if "install the package" in str(e):
+                pytest.skip(str(e))
+            raise
+        self.serial = self.machine.serial()
+        self.log = self.machine.serial("firmware-log")
+
+    def __enter__(self):
+        self.machine.start()
+        return self
+
+    def type(self, text):
+        """Type on the BIOS's keyboard through the serial line, each key when the last was echoed:
+        the BIOS forgets what goes beyond its buffer of 16 keys."""
+        for c in text:
+            self.serial.write(c.encode())
+            self.serial.expect(re.escape(c), PATIENCE)
+        self.serial.write(b"\r")
+
+    def __exit__(self, kind, *rest):
+        if kind is not None:
+            sys.stderr.write(self.log.text[-6000:] + self.serial.text[-6000:])
+        self.machine.close()
 
 
 @pytest.fixture

@@ -6,29 +6,7 @@ import pytest
 
 import libvm
 
-
-class Firmware:
-    """A machine that starts through SeaBIOS: its screen on the serial line, its log beside it."""
-
-    def __init__(self, **options):
-        keys = {"memory.size": "64M", "firmware.console": "on",
-                "device.firmware-log": "debugcon,iobase=0x402,chardev=firmware-log"}
-        keys.update({k.replace("__", "."): v for k, v in options.items()})
-        try:
-            self.machine = libvm.Machine(keys)
-        except libvm.Error as e:
-            if "install the package" in str(e):
-                pytest.skip(str(e))
-            raise
-        self.serial = self.machine.serial()
-        self.log = self.machine.serial("firmware-log")
-
-    def __enter__(self):
-        self.machine.start()
-        return self
-
-    def __exit__(self, *unused):
-        self.machine.close()
+from conftest import Firmware
 
 
 def test_without_a_disk_it_says_so():
@@ -43,7 +21,7 @@ def test_without_a_disk_it_says_so():
 
 
 def test_it_finds_every_processor_and_all_memory():
-    with Firmware(cpu__count="4", memory__size="5G") as f:
+    with Firmware(**{"cpu.count": "4", "memory.size": "5G"}) as f:
         f.serial.expect("No bootable device")
         log = f.log.text
     assert "Found 4 cpu(s) max supported 4 cpu(s)" in log
@@ -54,13 +32,12 @@ def test_it_finds_every_processor_and_all_memory():
 
 def test_what_is_missing_or_wrong_is_one_line():
     for options, line in (
-            ({"firmware__path": "/nowhere"}, "install the package seabios"),
-            ({"firmware__bios": "/etc/passwd"}, "not a multiple of 64 KiB"),
-            ({"firmware__bios": "/tmp"}, "Is a directory"),
-            ({"boot__order": "cx"}, "x: there are a (floppy)"),
-            ({"pc__uuid": "12"}, "12 is not a UUID")):
-        keys = {k.replace("__", "."): v for k, v in options.items()}
+            ({"firmware.path": "/nowhere"}, "install the package seabios"),
+            ({"firmware.bios": "/etc/passwd"}, "not a multiple of 64 KiB"),
+            ({"firmware.bios": "/tmp"}, "Is a directory"),
+            ({"boot.order": "cx"}, "x: there are a (floppy)"),
+            ({"pc.uuid": "12"}, "12 is not a UUID")):
         with pytest.raises(libvm.Error) as e:
-            libvm.Machine(keys)
+            libvm.Machine(options)
         assert line in str(e.value)
         assert "\n" not in str(e.value)

@@ -41,6 +41,9 @@ MODULES = ["drivers/block/floppy.ko", "drivers/parport/parport.ko", "drivers/par
 # Files of packages, by their path there.
 FILES = {
     "grub-floppy": ("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-floppy.img"),
+    "memtest-64": ("memtest86+", "boot/memtest86+x64.bin"),
+    "memtest-32": ("memtest86+", "boot/memtest86+ia32.bin"),
+    "ipxe-lkrn": ("ipxe", "boot/ipxe.lkrn"),
 }
 INITRDS = {"initrd-amd64": "amd64", "initrd-i386": "i386"}
 

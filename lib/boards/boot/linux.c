@@ -7,8 +7,8 @@
  * That entry exists in 32-bit and in 64-bit kernels alike and needs no page tables from us.
  * The real-mode setup code is skipped: everything that it would ask the firmware for is written
  * into boot_params ("zero page") here.
- * Not modelled: old zImage kernels, and payloads that live in the setup code itself (iPXE's .lkrn);
- * they need the 16-bit entry with firmware underneath.
+ * Old zImage kernels, and payloads that live in the setup code itself (iPXE's .lkrn), need the
+ * 16-bit entry with firmware underneath: setup16.c.
  */
 #include <inttypes.h>
 #include <string.h>
