@@ -42,7 +42,7 @@ struct vm_irq_hub {
                  Returns the number of processors that accepted it. */
     void (*intr)(void *cpus, int level); /**< the 8259's INT output, to LINT0 of every local APIC */
     void (*nmi)(void *cpus);             /**< LINT1 / NMI pin of every local APIC */
-    void (*smi)(void *cpus);
+    void (*smi)(void *cpus);             /**< SMI# pin of the boot processor */
     void (*a20)(void *cpus, int on); /**< A20M# of every processor: 0 forces address line 20 low */
     void *cpus;
 };

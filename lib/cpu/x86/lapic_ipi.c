@@ -226,10 +226,12 @@ void vm__x86_hub_nmi(void *cpus)
     }
 }
 
+/* The chipset's SMI# pin, which is wired to the boot processor alone: firmware moves that one's
+ * SMBASE, and the others would all meet at 38000h, where the system keeps something else. */
 void vm__x86_hub_smi(void *cpus)
 {
     struct x86_cpus *s = cpus;
 
-    for (uint32_t n = 0; n < s->n; n++)
-        vm__cpu_kick(&s->cpu[n]->cpu, VM_CPU_REQ_SMI);
+    if (s->n != 0)
+        vm__cpu_kick(&s->cpu[0]->cpu, VM_CPU_REQ_SMI);
 }
