@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "display.h"
 #include "vmrun.h"
 
 /* Signals arrive at any time; all that the handler may do is note it and wake the loop. */
@@ -131,7 +132,7 @@ static bool build(struct vmrun *v)
 
 static bool start(struct vmrun *v)
 {
-    if (!console_commands(v) || !backends_open(v))
+    if (!console_commands(v) || !display_commands(v) || !backends_open(v) || !display_open(v))
         return false;
     if (v->o.pid_file != NULL && !pid_file_make(v->o.pid_file))
         return false;
@@ -154,6 +155,7 @@ static int run(struct vmrun *v)
 
 static void clean_up(struct vmrun *v)
 {
+    display_close();
     terminal_restore();
     vm_machine_destroy(v->m);
     backends_close(v);

@@ -166,5 +166,5 @@ bool options_parse(int argc, char **argv, bool speak, vm_ctx *ctx, vm_config *cf
             return false;
         }
     }
-    return drive_defaults(&p) && chr_defaults(&p);
+    return drive_defaults(&p) && display_defaults(&p) && chr_defaults(&p);
 }

@@ -9,6 +9,8 @@
 
 #include "vmrun.h"
 
+void (*say_before)(void);
+
 void say(const char *fmt, ...)
 {
     char line[1024];
@@ -16,6 +18,8 @@ void say(const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    if (say_before != NULL)
+        say_before();
     (void)fprintf(stderr, "vmrun: %s\n", line);
 }
 

@@ -83,6 +83,8 @@ struct vmrun {
 
 /* ---- say.c: one line on stderr, with the program's name ---- */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** Called before a line is printed, to give the terminal back; NULL: nothing to do. */
+extern void (*say_before)(void);
 /** The library's last error as such a line, after some context. @return false */
 bool say_last(const char *context);
 /** The candidate closest to @p word, or NULL if none is close. */
@@ -140,6 +142,10 @@ bool chr_defaults(struct parse *p);
 bool add_drive(struct parse *p, const char *option, const char *text);
 /** Give units, set the keys. */
 bool drive_defaults(struct parse *p);
+
+/* options_display.c */
+/** Where the screen is shown, if nothing was said. */
+bool display_defaults(struct parse *p);
 
 /* detect.c */
 /** A file without an option: what is it? Says in one line what it was taken for. */

@@ -42,7 +42,7 @@ VM_API int vm_chr_break(vm_machine *m, const char *id);
 /** Press or release a key, by USB HID usage (page 7). [any] @since 0.1 */
 VM_API int vm_input_key(vm_machine *m, uint32_t usage, int down);
 /**
- * Type a text on a US keyboard, 25 characters a second of the machine's time; returns at once.
+ * Type a text on a US keyboard, 33 characters a second of the machine's time; returns at once.
  * [any] Line feed is Enter; tab, backspace and escape are their keys.
  * @retval VM_E_INVAL a character is on no key; nothing is typed. VM_E_BUSY 65536 already wait
  * @since 0.1

@@ -14,7 +14,7 @@
 #include "core/machine.h"
 
 enum {
-    STEP_NS = 20000000, /* between two events: 25 characters a second */
+    STEP_NS = 15000000, /* between two events: 33 characters a second */
     TEXT_MOST = 1 << 16,
     SHIFT = 0xe1,
     WITH_SHIFT = 0x100,
