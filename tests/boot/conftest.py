@@ -40,6 +40,8 @@ class Guest:
     def __init__(self, kernel, initrd=None, cmdline="", **options):
         keys = {"memory.size": "256M", "boot.kernel": kernel,
                 "boot.cmdline": "console=ttyS0 " + cmdline}
+        if os.environ.get("LIBVM_ENGINE"):
+            keys["engine"] = os.environ["LIBVM_ENGINE"]
         if initrd:
             keys["boot.initrd"] = initrd
         keys.update(options)

@@ -20,11 +20,20 @@ struct x86_jit_cache;
 
 /** Host registers with a job of their own; the rest hold the guest's registers of the same name. */
 enum {
-    H_CPU = H_R8, /**< struct vcpu */
-    H_T0 = H_R10, /**< scratch; addresses */
-    H_T1 = H_R9,  /**< scratch */
-    H_SP = H_R11, /**< the guest's RSP */
+    H_CPU = H_R8,   /**< struct vcpu */
+    H_T0 = H_R10,   /**< scratch; addresses */
+    H_T1 = H_R9,    /**< scratch */
+    H_SP = H_R11,   /**< the guest's RSP */
+    H_LEFT = H_R15, /**< insns_left */
 };
+
+/** Host register of a guest register, or H_NONE: it lives in memory. */
+static inline int jit_home(unsigned guest)
+{
+    if (guest == X86_RSP)
+        return H_SP;
+    return (guest >= X86_R8 && guest <= X86_R11) || guest == X86_R15 ? H_NONE : (int)guest;
+}
 
 /** A direct jump out of a block. */
 struct jit_site {
@@ -36,8 +45,8 @@ struct jit_site {
 /** Ways into a block's code, each falling into the next: they check what may have changed. */
 enum jit_entry {
     JIT_INDIRECT, /**< mode word; for computed targets and changes of soft TLB */
-    JIT_FAR,      /**< the mapping (code_gen): from another page */
-    JIT_BACK,     /**< code_version and requests: backward within a page */
+    JIT_FAR,      /**< the mapping (code_gen) and code_version: from another page */
+    JIT_BACK,     /**< requests: backward within a page */
     JIT_NEAR,     /**< the budget: forward within a page */
     JIT_BODY,     /**< nothing: all of it has been checked */
     JIT_ENTRIES

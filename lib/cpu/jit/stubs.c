@@ -21,27 +21,22 @@ static struct emit_mem cpu_at(int base, size_t off)
 }
 #define CPU_AT(base, field) cpu_at(base, offsetof(struct vcpu, field))
 
-static int home(unsigned guest)
-{
-    return guest == X86_RSP ? H_SP : (int)guest;
-}
-
-static bool in_memory(unsigned guest)
-{
-    return guest >= X86_R8 && guest <= X86_R11;
-}
-
+/* The guest's registers, and what is left of the budget. */
 static void each_gpr(struct emit *e, int base, bool store)
 {
     for (unsigned g = 0; g < 16; g++) {
         struct emit_mem m = cpu_at(base, offsetof(struct vcpu, st.gpr) + 8 * g);
-        if (in_memory(g))
+        if (jit_home(g) == H_NONE)
             continue;
         if (store)
-            emit_store(e, true, m, home(g));
+            emit_store(e, true, m, jit_home(g));
         else
-            emit_load(e, true, home(g), m);
+            emit_load(e, true, jit_home(g), m);
     }
+    if (store)
+        emit_store(e, true, CPU_AT(base, insns_left), H_LEFT);
+    else
+        emit_load(e, true, H_LEFT, CPU_AT(base, insns_left));
 }
 
 /* ---- vectors ---- */

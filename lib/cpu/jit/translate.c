@@ -41,7 +41,7 @@ static void emit_cold(struct jit_tr *t, const struct jit_cold *d)
 
     emit_patch(d->site, e->run, emit_here(e));
     if (d->kind == JIT_COLD_BUDGET)
-        emit_alu_mi(e, X_ADD, true, JIT_CPU(insns_left), (int32_t)t->b->n);
+        emit_alu_ri(e, X_ADD, true, H_LEFT, (int32_t)t->b->n);
     emit_const(e, H_T1, (uint64_t)(uintptr_t)t->code);
     emit_const(e, H_T0, d->word);
     switch (d->kind) {
@@ -89,8 +89,7 @@ void vm__jit_call_handler(struct jit_tr *t)
     t->saved = true;
     if (is_plain(t->row))
         return;
-    if (t->row->attr & X86_A_CPL0)
-        t->far = true;
+    t->far = true;
     emit_alu_mi(t->hot, X_CMP, false, JIT_CPU(jit.mode),
                 (int32_t)(t->b->mode | (uint32_t)t->code->tlb << 24));
     vm__jit_cold(t, emit_jcc(t->hot, CC_NE), JIT_COLD_LEAVE, t->n + 1);
@@ -163,15 +162,15 @@ static void entries(struct jit_tr *t)
               emit_at(H_CPU, (int32_t)(offsetof(struct vcpu, code_gen) + 8 * b->global)));
     emit_rm(e, 0x3b, true, H_T0, emit_at(H_T1, offsetof(struct x86_block, gen)));
     stale_unless(t, CC_E);
-    note_entry(t, JIT_BACK);
     emit_const(e, H_T1, (uint64_t)(uintptr_t)&b->page->code_version);
     emit_rm(e, 0x81, false, X_CMP, emit_at(H_T1, 0));
     emit_32(e, b->version);
     stale_unless(t, CC_E);
+    note_entry(t, JIT_BACK);
     emit_alu_mi(e, X_CMP, false, JIT_CPU(req), 0);
     stale_unless(t, CC_E);
     note_entry(t, JIT_NEAR);
-    emit_alu_mi(e, X_SUB, true, JIT_CPU(insns_left), (int32_t)b->n);
+    emit_alu_ri(e, X_SUB, true, H_LEFT, (int32_t)b->n);
     vm__jit_cold(t, emit_jcc(e, CC_S), JIT_COLD_BUDGET, 0);
     note_entry(t, JIT_BODY);
 }

@@ -95,11 +95,6 @@ void vm__jit_want_vec(struct jit_tr *t);
 
 /* ---- registers ---- */
 
-/** Host register of a guest register given by number, or H_NONE: it lives in memory. */
-static inline int jit_home(unsigned guest)
-{
-    return guest == X86_RSP ? H_SP : guest >= X86_R8 && guest <= X86_R11 ? H_NONE : (int)guest;
-}
 static inline struct emit_mem jit_gpr(unsigned guest)
 {
     return emit_at(H_CPU, (int32_t)(offsetof(struct vcpu, st.gpr) + 8 * guest));
