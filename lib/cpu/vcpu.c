@@ -249,6 +249,17 @@ static void *state(struct vm_cpu *cpu)
     return &vm__vcpu(cpu)->st;
 }
 
+static int list(int what, int (*fn)(void *ud, const char *name, const char *summary), void *ud)
+{
+    int st = VM_OK;
+
+    if (what == VM_LIST_CPUS)
+        return vm__x86_list_models(fn, ud);
+    for (const struct vm_engine *const *e = vm__engines; st == VM_OK && *e != NULL; e++)
+        st = fn(ud, (*e)->name, (*e)->summary);
+    return st;
+}
+
 const struct vm_cpu_class vm__x86_cpu_class = {
     .name = "x86",
     .create = create,
@@ -265,4 +276,5 @@ const struct vm_cpu_class vm__x86_cpu_class = {
     .state = state,
     .fields = vm__x86_fields,
     .post_load = vm__x86_post_load,
+    .list = list,
 };

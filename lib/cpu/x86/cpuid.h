@@ -37,6 +37,8 @@ const struct x86_model *vm__x86_model_at(uint32_t i);
  * @retval VM_E_NOENT no such model or feature; the message names the nearest
  */
 int vm__x86_choose_model(struct x86_cpus *cpus, const char *spec, const char *features);
+/** Name every model. */
+int vm__x86_list_models(int (*fn)(void *ud, const char *name, const char *summary), void *ud);
 
 /** CPUID for processor @p c: EAX, EBX, ECX, EDX. */
 void vm__x86_cpuid(struct vcpu *c, uint32_t leaf, uint32_t sub, uint32_t r[4]);

@@ -365,3 +365,11 @@ int vm__x86_choose_model(struct x86_cpus *s, const char *spec, const char *featu
     settle(s->have);
     return VM_OK;
 }
+
+int vm__x86_list_models(int (*fn)(void *ud, const char *name, const char *summary), void *ud)
+{
+    int st = VM_OK;
+    for (const struct entry *e = entries; st == VM_OK && e < entries + VM_COUNT_OF(entries); e++)
+        st = fn(ud, e->m.name, e->m.summary);
+    return st;
+}
