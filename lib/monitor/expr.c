@@ -7,8 +7,7 @@
  *     product = unary { ("*" | "/" | "%" | "&" | "|" | "^") unary }
  *     unary   = ("+" | "-" | "~") unary | "(" sum ")" | 'c' | $register | number
  *
- * Blanks stand between parts of a sum only where it goes on behind them, so that a command may take
- * several expressions: "o 0x80 1".
+ * A command may take several expressions, with blanks between them: see next_operator().
  */
 #include <libvm/cpu.h>
 
@@ -154,12 +153,14 @@ static int unary(struct reader *r, uint64_t *v)
     return st;
 }
 
-/** The operator that goes on with the expression, or 0. */
+/** The operator that goes on with the expression, or 0. One with a blank before and none behind
+ *  begins the next argument: "mouse_move 5 -7", "memsave 0 4 /tmp/x". */
 static char next_operator(struct reader *r, const char *which)
 {
     const char *before = r->p;
     skip(r);
-    if (*r->p != '\0' && strchr(which, *r->p) != NULL)
+    const bool apart = r->p != before && r->p[0] != '\0' && r->p[1] != ' ' && r->p[1] != '\t';
+    if (*r->p != '\0' && strchr(which, *r->p) != NULL && !apart)
         return *r->p++;
     r->p = before;
     return 0;

@@ -113,7 +113,8 @@ static void put_children(struct mon *mon, const struct vm_dev *parent, int inden
 {
     for (uint32_t i = 0; i < mon->m->n_devs && indent < 32; i++) {
         struct vm_dev *dev = mon->m->devs[i];
-        if (dev->parent != parent)
+        /* A host bridge sits on the bus that it makes. */
+        if ((dev->parent == dev ? NULL : dev->parent) != parent)
             continue;
         put_device(mon, dev, indent);
         put_children(mon, dev, indent + 2);

@@ -158,25 +158,38 @@ static int unknown(const struct names *n, const char *word, size_t len)
 
 /* ---- running ---- */
 
+/** Have the processors stand still, and take the lock. Somebody may start a paused machine in
+ *  between: then once more. */
+static int lock_exact(struct vm_machine *m)
+{
+    for (;;) {
+        const int st = vm__run_hold(m);
+        if (st != VM_OK)
+            return st;
+        vm__lock(m);
+        if (vm__run_state(m) != VM_ST_RUNNING || m->run->held)
+            return VM_OK;
+        vm__unlock(m);
+        vm__run_release(m);
+    }
+}
+
 static int run(struct mon *mon, const struct mon_command *c, char *args)
 {
     struct vm_machine *m = mon->m;
     int st = VM_OK;
     if (c->flags & MON_FREE)
         return c->run(mon, args);
-    const bool exact = (c->flags & MON_EXACT) != 0;
-    if (exact)
-        st = vm__run_hold(m);
+    if (c->flags & MON_EXACT)
+        st = lock_exact(m);
+    else
+        vm__lock(m);
     if (st != VM_OK)
         return st;
-    vm__lock(m);
-    if (exact && vm__run_state(m) == VM_ST_RUNNING && !m->run->held)
-        st = vm__fail(VM_E_BUSY, "the machine was started meanwhile");
     mon->cpu = mon->state->cpu < m->n_cpus ? mon->state->cpu : 0;
-    if (st == VM_OK)
-        st = c->run(mon, args);
+    st = c->run(mon, args);
     vm__unlock(m);
-    if (exact)
+    if (c->flags & MON_EXACT)
         vm__run_release(m);
     return st;
 }
