@@ -124,6 +124,7 @@ class Machine(Screen):
         self._context = context or Context()
         self.handle = None
         self._streams = {}
+        self._commands = []  # callbacks that the library holds
         self._listener = None
         self.events = []
         self._event_cond = threading.Condition()
@@ -286,6 +287,39 @@ class Machine(Screen):
         """Load what save() gave, here or in a machine of the same configuration."""
         with self.guard() as h:
             check(lib.vm_machine_load(h, bytes(data), len(data)))
+
+    def monitor(self, line):
+        """What the monitor answers to a command, as text: monitor("info registers").
+
+        Error if it does not know the command or cannot do it. See vm_monitor() of libvm/monitor.h.
+        """
+        text = bytearray()
+        out = _abi.vm_text_fn(lambda _ud, data, n: text.extend(data[:n]))
+        with self.guard() as h:
+            check(lib.vm_monitor(h, line.encode(), out, None))
+        return text.decode(errors="replace")
+
+    def monitor_add(self, name, call, args=None, help=""):
+        """Add a command to the monitor: call(arguments) gives its text, or raises what failed."""
+        def run(_ud, arguments, out, out_ud):
+            status = _abi.VM_OK
+            try:
+                data = (call(arguments.decode(errors="replace")) or "").encode()
+            except Exception as e:  # whatever it is, it must not pass through C
+                data, status = str(e).encode(), getattr(e, "code", _abi.VM_E_CALLBACK)
+            out(out_ud, data, len(data))
+            return status
+
+        fn = _abi.vm_monitor_fn(run)
+        self._commands.append(fn)
+        with self.guard() as h:
+            check(lib.vm_monitor_add(h, name.encode(), args.encode() if args else None,
+                                     help.encode(), fn, None, _abi.vm_free_fn()))
+
+    def monitor_complete(self, line):
+        """What the last word of a line could be."""
+        with self.guard() as h:
+            return [name for name, _ in listing(lib.vm_monitor_complete, h, line.encode())]
 
     def devices(self):
         """(id, class) of every device."""
