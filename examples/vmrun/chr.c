@@ -45,6 +45,16 @@ void chr_pump(struct chr *c)
         u->input(u->ud, buf, n);
 }
 
+void chr_take(struct chr *c, const uint8_t *buf, size_t len)
+{
+    chr_pump(c);
+    if (len > sizeof c->in - c->in_len)
+        len = sizeof c->in - c->in_len;
+    memcpy(c->in + c->in_len, buf, len);
+    c->in_len += len;
+    chr_pump(c);
+}
+
 static void tell(struct chr *c, enum chr_event event)
 {
     for (unsigned i = 0; i < c->n_users; i++)
@@ -94,12 +104,9 @@ static void ready_in(void *ud, short revents)
     if (c->kind->decode != NULL)
         len = c->kind->decode(c, buf, len);
     if (c->mux)
-        len = chr_keys(c, buf, len);
-    if (len > sizeof c->in - c->in_len)
-        len = sizeof c->in - c->in_len;
-    memcpy(c->in + c->in_len, buf, len);
-    c->in_len += len;
-    chr_pump(c);
+        chr_keys(c, buf, len);
+    else
+        chr_take(c, buf, len);
 }
 
 /* ---- to the host ---- */

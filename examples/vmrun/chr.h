@@ -108,6 +108,8 @@ int chr_add_user(struct chr *c, const struct chr_user *user);
 size_t chr_write(struct chr *c, int user, const void *buf, size_t len);
 /** A user has room again. */
 void chr_pump(struct chr *c);
+/** Bytes for the user in focus; what finds no room at all is lost. */
+void chr_take(struct chr *c, const uint8_t *buf, size_t len);
 /** Someone is at the other end. */
 bool chr_is_open(const struct chr *c);
 
@@ -125,8 +127,9 @@ size_t chr_ringbuf_read(struct chr *c, uint8_t *buf, size_t len);
 extern const struct chr_kind chr_ringbuf;
 
 /* chr_keys.c */
-/** Take the Ctrl-A commands out of @p buf. @return bytes left */
-size_t chr_keys(struct chr *c, uint8_t *buf, size_t len);
+/** Carry out the Ctrl-A commands in @p buf and let the users have the rest; at most CHR_IN_BYTES.
+ */
+void chr_keys(struct chr *c, const uint8_t *buf, size_t len);
 
 /* chr_guest.c */
 /** Join a backend to the guest's channel @p channel. False after a line. */

@@ -33,7 +33,7 @@ static void switch_focus(struct chr *c)
     if (c->n_users < 2)
         return;
     c->focus = (c->focus + 1) % c->n_users;
-    c->in_len = 0; /* typed for the one before */
+    c->in_len = 0; /* what the one before has not taken it never will */
     const struct chr_user *u = &c->user[c->focus];
     if (u->event != NULL)
         u->event(u->ud, CHR_FOCUS);
@@ -64,24 +64,22 @@ static bool command(struct chr *c, uint8_t byte)
     }
 }
 
-size_t chr_keys(struct chr *c, uint8_t *buf, size_t len)
+void chr_keys(struct chr *c, const uint8_t *buf, size_t len)
 {
-    size_t kept = 0;
+    uint8_t text[CHR_IN_BYTES];
+    size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        const uint8_t byte = buf[i];
         if (c->escaped) {
             c->escaped = false;
-            const unsigned focus = c->focus;
-            const bool keep = command(c, byte);
-            if (c->focus != focus)
-                kept = 0;
-            if (!keep)
+            chr_take(c, text, n); /* typed before: for whoever was in focus then */
+            n = 0;
+            if (!command(c, buf[i]))
                 continue;
-        } else if (byte == CTRL_A) {
+        } else if (buf[i] == CTRL_A) {
             c->escaped = true;
             continue;
         }
-        buf[kept++] = byte;
+        text[n++] = buf[i];
     }
-    return kept;
+    chr_take(c, text, n);
 }

@@ -69,14 +69,6 @@ bool opts_parse(struct opts *o, const char *option, const char *text, const char
         char *value = strchr(item, '=');
         if (*item == '\0' && (list == NULL || head)) /* "": nothing; "a,": nothing more */
             continue;
-        /* A file may have '=' in its name: the first item is only a setting if its name is one. */
-        if (value != NULL) {
-            *value = '\0';
-            const bool is_setting = is_known(item, names);
-            *value = '=';
-            if (head && first != NULL && !is_setting)
-                value = NULL;
-        }
         if (value != NULL) {
             *value++ = '\0';
             ok = add(o, item, value, names);
