@@ -76,6 +76,9 @@ enum {
     VM_EVENT_GUEST = 1 << 5,    /**< a device has news; text names it */
     VM_EVENT_DEBUG = 1 << 6,    /**< a breakpoint or the like (text), met by processor a at linear
                                      address b; VM_EVENT_PAUSED follows */
+    VM_EVENT_DISK = 1 << 8, /**< a request of a drive (text: its id and the reason) failed; a: 1 if
+                                 it was a write; b: what follows: 0 the guest is told, 1 it is not,
+                                 2 the machine pauses and tries again when it goes on */
 };
 
 typedef struct vm_event {

@@ -21,6 +21,7 @@
 #define LIBVM_BLOCK_DRIVE_H
 
 #include "block/request.h"
+#include "core/clock.h"
 
 struct vm_machine;
 struct vm_dev;
@@ -51,6 +52,8 @@ struct vm_drive_req {
     struct vm_blk_req io;
     struct vm_drive_req *next, **prev;
     uint32_t state;
+    int status;
+    struct vm_timer timer; /**< icount */
 };
 
 struct vm_drive {
@@ -70,6 +73,7 @@ struct vm_drive {
     void *opaque;
     struct vm_drive_req *flying;
     struct vm_drive *next;
+    struct vm_drives *all;
 };
 
 /** Open what the configuration names. For the board's build(), before its devices. */

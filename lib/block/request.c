@@ -87,6 +87,15 @@ static void start(struct vm_blk_req *r)
     vm__pool_add(vm__env_pool(r->node->env), &r->work);
 }
 
+int vm__blk_run(struct vm_blk_req *r)
+{
+    vm__blk_io_begin(r->node);
+    r->status = carry_out(r, 0);
+    vm__blk_count(r->node, r->op, r->len, r->status);
+    vm__blk_io_end(r->node);
+    return r->status;
+}
+
 /* The node is drained: leave the request there. False: not any more. */
 static bool park(struct vm_blk_req *r)
 {

@@ -38,6 +38,9 @@ struct vm_blk_req {
 /** Count a request of a user, for statistics. */
 void vm__blk_count(struct vm_blk *n, uint32_t op, uint64_t bytes, int status);
 
+/** Carry it out here and now, waiting; done() is not called. @return its status */
+int vm__blk_run(struct vm_blk_req *r);
+
 /** Start @p r. @p loop may be NULL. Never fails: errors arrive in done(). */
 void vm__blk_submit(struct vm_blk_req *r, struct vm_loop *loop);
 /** Wait for it and call done() here and now. Under the lock of the loop's owner, which stays held.

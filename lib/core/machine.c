@@ -254,6 +254,7 @@ struct vm_machine *vm__machine_build(const struct vm_config *cfg)
 
 static void free_parts(struct vm_machine *m)
 {
+    vm__parts_save(m); /* nothing that is in flight outlives the device it belongs to */
     if (m->monitor_free != NULL)
         m->monitor_free(m->monitor);
     while (m->n_devs != 0)

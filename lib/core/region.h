@@ -106,7 +106,8 @@ struct vm_region_info {
     uint64_t target_off;
 };
 void vm__region_info(const struct vm_region *r, struct vm_region_info *out);
-/** Fill in up to @p max of all regions, newest first. @return how many there are. Under the lock. */
+/** Fill in up to @p max of all regions, newest first. @return how many there are. Under the lock.
+ */
 uint32_t vm__region_list(struct vm_machine *m, struct vm_region_info *out, uint32_t max);
 
 /** A stretch of addresses with one meaning. */

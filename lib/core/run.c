@@ -408,8 +408,7 @@ int vm__run_hold(struct vm_machine *m)
     if (st != VM_OK)
         return st;
     pthread_mutex_lock(&run->lock);
-    while (!inside && !run->held &&
-           (atomic_load(&run->state) == VM_ST_RUNNING || run->settling))
+    while (!inside && !run->held && (atomic_load(&run->state) == VM_ST_RUNNING || run->settling))
         pthread_cond_wait(&run->changed, &run->lock);
     pthread_mutex_unlock(&run->lock);
     return VM_OK;

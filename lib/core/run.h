@@ -63,8 +63,8 @@ struct vm_run {
     pthread_cond_t changed; /**< anything below, or the state */
     bool go;                /**< workers may run */
     bool settling;
-    uint32_t holders; /**< threads in vm__run_hold() … vm__run_release() */
-    bool held;        /**< for them every worker is parked; the state stays what it was */
+    uint32_t holders;   /**< threads in vm__run_hold() … vm__run_release() */
+    bool held;          /**< for them every worker is parked; the state stays what it was */
     uint32_t n_workers; /**< threads */
     uint32_t parked;
     struct vm_worker *workers;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file commit.h
+ * Writing an upper layer into the one below.
+ */
+#ifndef LIBVM_BLOCK_COMMIT_H
+#define LIBVM_BLOCK_COMMIT_H
+
+#include "block/node.h"
+
+/** Copy what @p n itself has (not its file, for a filter) into @p below, which is writable, flush,
+ *  and empty @p n. Nobody else uses them: the caller has drained. */
+int vm__blk_push_down(struct vm_blk *n, struct vm_blk *below);
+
+#endif
