@@ -91,6 +91,7 @@ struct vm_address_space {
     uint32_t depth; /**< of vm__mem_begin() */
     bool changed;
     uint32_t dma_depth; /**< DMA into windows that do DMA */
+    uint32_t dma_pieces; /**< memory that devices have mapped: none of it is freed */
     struct vm_retired *retired;
 };
 

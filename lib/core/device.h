@@ -51,6 +51,7 @@ enum vm_dev_bus {
     VM_BUS_BOARD = 0, /**< soldered: only a board's code creates it */
     VM_BUS_ISA,       /**< ports and ISA lines by properties; the user may add it */
     VM_BUS_PCI,       /**< a PCI function: .pci says what it shows */
+    VM_BUS_IDE,       /**< a unit on an ATA channel, named by the properties bus and unit */
 };
 
 /* ---- registers -------------------------------------------------------------------------- */

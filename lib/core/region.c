@@ -99,7 +99,8 @@ static void publish(struct vm_machine *m)
     as->changed = false;
     for (uint32_t i = 0; i < m->n_cpus; i++)
         vm__cpu_kick(m->cpus[i], VM_CPU_REQ_MEM | VM_CPU_REQ_YIELD);
-    free_retired(as, vm__run_oldest_epoch(m));
+    if (as->dma_pieces == 0)
+        free_retired(as, vm__run_oldest_epoch(m));
 }
 
 void vm__mem_flush(struct vm_machine *m)
