@@ -173,9 +173,19 @@ static int pc_build(struct vm_machine *m)
     m->board_state = pc;
     pc->m = m;
     int (*const steps[])(struct pc *) = {
-        build_ram,           vm__pc_boot_open,     vm__pc_firmware_load,  build_lines,
-        build_chipset,       vm__pc_display_build, vm__pc_build_timers,   vm__pc_build_isa,
-        vm__pc_build_serial, vm__pc_build_input,   vm__pc_build_firmware,
+        build_ram,
+        vm__pc_boot_open,
+        vm__pc_firmware_load,
+        build_lines,
+        vm__pc_build_drives,
+        build_chipset,
+        vm__pc_display_build,
+        vm__pc_build_timers,
+        vm__pc_build_isa,
+        vm__pc_build_serial,
+        vm__pc_build_input,
+        vm__pc_build_ide,
+        vm__pc_build_firmware,
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);

@@ -26,6 +26,7 @@ enum {
     PC_ACPI_ENABLE = 0xf1, /* commands to it; the PM block answers them itself */
     PC_ACPI_DISABLE = 0xf0,
     PC_ISA_DEV = 1, /* PCI device number of the PIIX3 */
+    PC_IDE_FUNCTION = 1,
     PC_PM_FUNCTION = 3,
     PC_EBDA = 0x9fc00,
     PC_LOW_FREE = 0x10000,     /* what firmware leaves alone once it boots begins here */
@@ -106,6 +107,11 @@ int vm__pc_build_isa(struct pc *pc);
 int vm__pc_build_serial(struct pc *pc);
 int vm__pc_build_input(struct pc *pc);
 int vm__pc_build_firmware(struct pc *pc);
+
+/* pc_storage.c */
+/** Open the drives of the configuration. */
+int vm__pc_build_drives(struct pc *pc);
+int vm__pc_build_ide(struct pc *pc);
 
 /* pc_boot.c */
 /** Read the kernel, if one is configured, and decide who starts it. */

@@ -70,12 +70,13 @@ static void setup_legacy(struct pc *pc)
 /** Shadow RAM from 0xC0000 up, interrupt links, and the PM block in ACPI's way. */
 static void setup_chipset(struct pc *pc)
 {
-    const unsigned isa = PC_ISA_DEV << 3;
+    const unsigned isa = PC_ISA_DEV << 3, ide = isa | PC_IDE_FUNCTION;
     vm__i440fx_shadow_all(pc->host);
     for (unsigned i = 0; i < 4; i++)
         cfg_write(pc, isa, 0x60 + i, 1, pirq_irq[i]);
     out8(pc, 0x4d0, 0x00);
     out8(pc, 0x4d1, 1 << (9 - 8) | 1 << (10 - 8) | 1 << (11 - 8)); /* SCI and the links: levels */
+    cfg_write(pc, ide, 0x40, 4, 0x80008000); /* IDETIM: both channels answer */
     vm__piix4_pm_place(pc->pm, PC_PM_BASE);
 }
 
