@@ -50,6 +50,8 @@ struct vm_engine {
     void (*store)(struct vcpu *c);
     /** Drop cached translations. [cpu thread, or paused] */
     void (*flush)(struct vcpu *c, enum vm_flush what, uint64_t gva);
+    /** Lines about how it has fared, as snprintf() writes them; NULL: nothing to say. [paused] */
+    int (*info)(const struct vcpu *c, char *buf, size_t size);
 };
 
 extern const struct vm_engine vm__interp_engine;
