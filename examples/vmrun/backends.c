@@ -36,7 +36,7 @@ static bool join(struct vmrun *v, const struct wire *w)
     case WIRE_MONITOR:
         return console_open(c, v);
     case WIRE_GDB:
-        break;
+        return gdb_open(c, v);
     }
     return true;
 }

@@ -157,6 +157,7 @@ static void clean_up(struct vmrun *v)
 {
     display_close();
     terminal_restore();
+    gdb_close();
     vm_machine_destroy(v->m);
     backends_close(v);
     options_free(&v->o);

@@ -43,7 +43,7 @@ static bool opt_pid_file(struct parse *p, const char *arg)
 }
 
 static const struct option run_rows[] = {
-    { "-S", NULL, NULL, opt_paused, "do not start until the monitor says cont, or SIGCONT" },
+    { "-S", NULL, NULL, opt_paused, "do not start until the monitor or gdb says so, or SIGCONT" },
     { "-no-reboot", NULL, NULL, opt_no_reboot, "end instead of rebooting" },
     { "-no-shutdown", NULL, NULL, opt_no_shutdown, "stay when the guest has powered off" },
     { "-daemonize", NULL, NULL, opt_daemonize, "go to the background once the machine runs" },
@@ -70,6 +70,9 @@ static bool opt_trace_file(struct parse *p, const char *arg)
 }
 
 static const struct option debug_rows[] = {
+    { "-gdb", "DEV", NULL, opt_gdb,
+      "wait for gdb on tcp::PORT (loopback), tcp:HOST:PORT, unix:PATH, stdio" },
+    { "-s", NULL, NULL, opt_gdb_short, "-gdb tcp::1234" },
     { "-d", "ITEMS", NULL, opt_trace, "trace to stderr; help lists the items" },
     { "-D", "FILE", NULL, opt_trace_file, "trace to a file instead" },
     { 0 },

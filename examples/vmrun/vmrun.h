@@ -61,7 +61,7 @@ struct options {
     uint32_t trace;                      /**< VM_LOG_* from -d */
     const char *trace_file;
     const char *display, *vga; /**< as given; NULL: not */
-    const char *gdb;           /**< -gdb, or "tcp::1234" for -s; NULL: not */
+    uint32_t gdb_arch;         /**< VM_GDB_* of -gdb */
     const char *pid_file;
     bool paused;      /**< -S */
     bool no_shutdown; /**< stay when the guest has powered off */
@@ -146,6 +146,9 @@ bool drive_defaults(struct parse *p);
 /* options_display.c */
 /** Where the screen is shown, if nothing was said. */
 bool display_defaults(struct parse *p);
+/* gdb.c */
+bool opt_gdb(struct parse *p, const char *arg);
+bool opt_gdb_short(struct parse *p, const char *arg);
 
 /* detect.c */
 /** A file without an option: what is it? Says in one line what it was taken for. */
@@ -180,6 +183,12 @@ void pid_file_remove(void);
 bool backends_open(struct vmrun *v);
 void backends_close(struct vmrun *v);
 struct chr *backend_find(const char *id);
+
+/* ---- gdb.c ---- */
+/** Let gdb connect to a backend. False after a line. */
+bool gdb_open(struct chr *c, struct vmrun *v);
+/** End every session; before the machine goes. */
+void gdb_close(void);
 
 /* ---- console.c: the monitor ---- */
 /** Let a backend be a console of the monitor. False after a line. */
