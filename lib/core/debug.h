@@ -42,6 +42,7 @@ struct vm_debug {
     uint64_t *breaks; /**< sorted */
     struct vm_debug_watch watches[VM_MAX_WATCHES];
     void *session;      /**< the one debugger that may be connected */
+    uint32_t gdb_arch;  /**< VM_GDB_* that gdb's user asked for */
     vm_debug_stop last; /**< what stopped the machine; kind 0 once it runs again */
 };
 

@@ -91,8 +91,7 @@ static int own_command(struct vm_gdb *g, const char *line)
                                "\"target remote\"\n");
         return VM_OK;
     }
-    g->arch = vm__gdb_arch(name);
-    vm__gdb_describe(g);
+    g->m->debug.gdb_arch = vm__gdb_arch(name);
     (void)vm__gdb_print(g, "now: disconnect, then target remote again\n");
     return VM_OK;
 }

@@ -54,7 +54,7 @@ struct vm_gdb *vm__gdb_new(struct vm_machine *m, const vm_gdb_ops *ops, void *ud
         return NULL;
     }
     pthread_mutex_init(&g->lock, NULL);
-    g->arch = g->ops.arch;
+    g->arch = m->debug.gdb_arch != VM_GDB_AUTO ? m->debug.gdb_arch : g->ops.arch;
     vm__gdb_describe(g);
     g->tap = (struct vm_event_tap) { .mask = VM_EVENT_PAUSED | VM_EVENT_SHUTDOWN | VM_EVENT_CRASHED,
                                      .fn = on_event,

@@ -137,10 +137,12 @@ static vm_machine *build(const char *path, uint32_t cpus)
 {
     vm_ctx *ctx = vm_ctx_create(VM_API_VERSION, NULL);
     vm_config *cfg = vm_config_new(ctx, "pc");
+    const char *engine = getenv("LIBVM_TEST_ENGINE");
     vm_machine *m = NULL;
 
     if (vm_config_set_str(cfg, "memory.size", "16M") == VM_OK &&
         vm_config_set_u64(cfg, "cpu.count", cpus) == VM_OK &&
+        (engine == NULL || vm_config_set_str(cfg, "engine", engine) == VM_OK) &&
         vm_config_set_str(cfg, "device.0", "isa-debug-exit,iobase=0xf4") == VM_OK &&
         vm_config_set_str(cfg, "boot.kernel", path) == VM_OK)
         m = vm_machine_build(cfg);
