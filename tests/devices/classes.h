@@ -9,7 +9,7 @@
 #include "support/fake_machine.h"
 
 extern const struct vm_dev_class vm__i8259_class, vm__ioapic_class;
-extern const struct vm_dev_class vm__i8237_class, vm__parallel_class;
+extern const struct vm_dev_class vm__i8237_class, vm__parallel_class, vm__i82077_class;
 extern const struct vm_dev_class vm__i8254_class, vm__mc146818_class, vm__hpet_class;
 extern const struct vm_dev_class vm__ns16550_class, vm__i8042_class, vm__fw_cfg_class;
 extern const struct vm_dev_class vm__i440fx_class, vm__piix3_class, vm__piix4_pm_class;
