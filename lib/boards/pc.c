@@ -31,6 +31,7 @@ static const struct vm_key keys[] = {
     { "parallel0", VM_KEY_STR, "on", .help = "first parallel port: on or off" },
     { "parallel1", VM_KEY_STR, "off", .help = "second parallel port" },
     { "parallel2", VM_KEY_STR, "off", .help = "third parallel port" },
+    { "pc.floppy", VM_KEY_BOOL, .value = "on", .help = "floppy controller" },
     { "pc.hpet", VM_KEY_BOOL, .value = "on", .help = "high precision event timer" },
     { "pc.uuid", VM_KEY_STR, .help = "the machine's UUID, for SMBIOS" },
     { "firmware.bios", VM_KEY_STR, "bios-256k.bin",

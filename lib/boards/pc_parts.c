@@ -9,6 +9,11 @@
 #include "core/device.h"
 #include "devices/pci/pci.h"
 #include "devices/pci/piix4_pm.h"
+#include "devices/storage/i82077.h"
+#include "devices/timer/mc146818.h"
+
+/* Bits of the equipment byte. */
+enum { EQUIPMENT_FLOPPY = 0x01, EQUIPMENT_TWO_FLOPPIES = 0x40 };
 
 const struct vm_dev_class *vm__pc_class(struct pc *pc, const char *name)
 {
@@ -161,12 +166,33 @@ static int build_parallel(struct pc *pc)
     return VM_OK;
 }
 
+/** The floppy controller; CMOS memory tells firmware of its drives. [PC-AT §1 "CMOS RAM"] */
+static int build_floppy(struct pc *pc)
+{
+    if (!vm__config_bool(pc->m->config, "pc.floppy"))
+        return VM_OK;
+    struct vm_dev *fdc = vm__pc_add(pc, "i82077", "fdc");
+    if (fdc == NULL)
+        return vm_last_error()->code;
+    const uint8_t types = vm__i82077_drive_types(fdc);
+    uint8_t equipment = vm__mc146818_cmos(pc->rtc, VM_CMOS_EQUIPMENT);
+    if (types & 0xf0)
+        equipment |= EQUIPMENT_FLOPPY;
+    if (types & 0x0f)
+        equipment |= EQUIPMENT_TWO_FLOPPIES;
+    vm__mc146818_set_cmos(pc->rtc, VM_CMOS_FLOPPY, types);
+    vm__mc146818_set_cmos(pc->rtc, VM_CMOS_EQUIPMENT, equipment);
+    pc->devs |= ACPI_DEV_FDC;
+    return VM_OK;
+}
+
 /** What an AT had on its ISA bus besides: DMA controllers and what uses them. */
 int vm__pc_build_isa(struct pc *pc)
 {
     if (vm__pc_add(pc, "i8237", "dma") == NULL)
         return vm_last_error()->code;
-    return build_parallel(pc);
+    int st = build_parallel(pc);
+    return st == VM_OK ? build_floppy(pc) : st;
 }
 
 int vm__pc_build_firmware(struct pc *pc)
