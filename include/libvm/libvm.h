@@ -9,6 +9,7 @@
 #include <libvm/version.h>
 #include <libvm/error.h>
 #include <libvm/log.h>
+#include <libvm/block.h>
 #include <libvm/config.h>
 #include <libvm/machine.h>
 #include <libvm/cpu.h>

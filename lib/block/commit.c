@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "block/job.h"
 
 enum { PIECE = 1 << 20 };
 
@@ -27,25 +28,30 @@ static bool its_own(const struct vm_blk *n, const struct vm_extent *e)
     return n->drv->kind == VM_BLK_FILTER ? e->file == n : (e->flags & VM_EXTENT_ALLOCATED) != 0;
 }
 
-int vm__blk_push_down(struct vm_blk *n, struct vm_blk *below)
+int vm__blk_push_down(struct vm_blk *n, struct vm_blk *below, bool empty, struct vm_job *job)
 {
     void *buf = malloc(PIECE);
     int st = buf != NULL ? VM_OK : vm__fail_nomem(PIECE);
     const uint64_t size = vm__blk_size(n);
     for (uint64_t off = 0; st == VM_OK && off < size;) {
-        struct vm_extent e;
-        st = vm__blk_status(n, off, size - off, &e);
+        struct vm_extent e = { .length = 0 };
+        if (job != NULL && vm__job_cancelled(job))
+            st = vm__fail(VM_E_CANCELED, "canceled");
+        else
+            st = vm__blk_status(n, off, size - off, &e);
         if (st == VM_OK && its_own(n, &e)) {
             if (!(e.flags & VM_EXTENT_ZERO) && e.length > PIECE)
                 e.length = PIECE;
             st = push_extent(n, below, off, &e, buf);
         }
         off += e.length;
+        if (job != NULL)
+            vm__job_done(job, e.length);
     }
     free(buf);
     if (st == VM_OK)
         st = vm__blk_flush(below, 0);
-    if (st == VM_OK && n->drv->make_empty != NULL)
+    if (st == VM_OK && empty && n->drv->make_empty != NULL)
         st = n->drv->make_empty(n);
     return st;
 }

@@ -280,7 +280,7 @@ int vm__drive_commit(struct vm_drive *d)
     const bool was_ro = !vm__blk_writable(below);
     int st = was_ro ? vm__blk_reopen(below, below->flags & ~(uint32_t)VM_OPEN_RO) : VM_OK;
     if (st == VM_OK)
-        st = vm__blk_push_down(top, below);
+        st = vm__blk_push_down(top, below, true, NULL);
     if (was_ro && vm__blk_writable(below)) {
         const int again = vm__blk_reopen(below, below->flags | VM_OPEN_RO);
         st = st == VM_OK ? again : st;

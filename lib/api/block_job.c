@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file block_job.c
+ * Exported: changing images, and work on them in the background.
+ */
+#include <libvm/block.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/block_impl.h"
+#include "base/error.h"
+#include "block/image.h"
+#include "block/job.h"
+#include "block/options.h"
+
+static int no_image(void)
+{
+    return vm__fail(VM_E_INVAL, "no image");
+}
+
+int vm_blk_resize(vm_blk *blk, uint64_t size, const char *preallocation)
+{
+    static const char *const modes[] = { "off", "metadata", "falloc", "full" };
+    if (blk == NULL)
+        return no_image();
+    if (preallocation == NULL)
+        preallocation = "off";
+    for (int i = 0; i < 4; i++)
+        if (strcmp(preallocation, modes[i]) == 0)
+            return vm__blk_resize(blk, size, (enum vm_prealloc)i, 0);
+    return vm__fail(VM_E_INVAL, "Invalid preallocation mode: '%.40s'", preallocation);
+}
+
+int vm_blk_amend(vm_blk *blk, const char *options)
+{
+    if (blk == NULL)
+        return no_image();
+    if (blk->drv->amend == NULL)
+        return vm__fail(VM_E_NOTSUP, "Format driver '%s' does not support option amendment",
+                        blk->drv->name);
+    struct vm_blk_options *o = vm__api_options(options);
+    int st = o != NULL ? vm__opt_check(o, blk->drv->amend_options) : vm_last_error()->code;
+    if (st == VM_OK) {
+        vm__blk_drain_begin(blk);
+        st = blk->drv->amend(blk, o, NULL, NULL);
+        vm__blk_drain_end(blk);
+    }
+    vm__options_free(o);
+    return st;
+}
+
+static int snapshot(vm_blk *blk, const char *what, const char *name)
+{
+    const struct vm_blk_driver *d = blk->drv;
+    if (strcmp(what, "create") == 0 && d->snapshot_create != NULL) {
+        struct vm_blk_snapshot s = { .icount = UINT64_MAX, .disk_size = vm__blk_size(blk) };
+        if (strlen(name) >= sizeof s.name)
+            return vm__fail(VM_E_INVAL, "the name of a snapshot has at most %zu bytes",
+                            sizeof s.name - 1);
+        memcpy(s.name, name, strlen(name) + 1);
+        struct timespec now;
+        timespec_get(&now, TIME_UTC);
+        s.date_s = (uint64_t)now.tv_sec;
+        s.date_ns = (uint32_t)now.tv_nsec;
+        return d->snapshot_create(blk, &s);
+    }
+    if (strcmp(what, "apply") == 0 && d->snapshot_goto != NULL)
+        return d->snapshot_goto(blk, name);
+    if (strcmp(what, "delete") == 0 && d->snapshot_delete != NULL)
+        return d->snapshot_delete(blk, name);
+    if (strcmp(what, "load") == 0 && d->snapshot_load != NULL)
+        return d->snapshot_load(blk, name);
+    return vm__fail(VM_E_NOTSUP, "%s images have no internal snapshots to %s", d->name, what);
+}
+
+int vm_blk_snapshot(vm_blk *blk, const char *what, const char *name)
+{
+    if (blk == NULL || what == NULL || name == NULL)
+        return vm__fail(VM_E_INVAL, "no image, operation or name");
+    vm__blk_drain_begin(blk);
+    const int st = snapshot(blk, what, name);
+    vm__blk_drain_end(blk);
+    return st;
+}
+
+int vm_blk_bitmap(vm_blk *blk, const char *what, const char *name, const char *options)
+{
+    if (blk == NULL || what == NULL || name == NULL)
+        return vm__fail(VM_E_INVAL, "no image, operation or name");
+    if (blk->drv->bitmap == NULL)
+        return vm__fail(VM_E_NOTSUP, "%s images have no dirty bitmaps", blk->drv->name);
+    struct vm_blk_options *o = vm__api_options(options);
+    if (o == NULL)
+        return vm_last_error()->code;
+    vm__blk_drain_begin(blk);
+    const int st = blk->drv->bitmap(blk, what, name, o);
+    vm__blk_drain_end(blk);
+    vm__options_free(o);
+    return st;
+}
+
+/* ---- jobs ------------------------------------------------------------------------------- */
+
+/* One state for all: images that the job keeps, and what it was told. */
+struct work {
+    struct vm_blk *a, *b;
+    struct vm_blk_convert convert;
+    char *name, *format;
+    bool flag;
+};
+
+static void clean(struct vm_job *job, void *state, int status)
+{
+    struct work *w = state;
+    (void)job;
+    (void)status;
+    vm__blk_unref(w->a);
+    vm__blk_unref(w->b);
+    free(w->name);
+    free(w->format);
+}
+
+static int run_convert(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    const int st = vm__blk_convert(&w->convert, job);
+    return st == VM_OK ? vm__blk_flush(w->b, 0) : st;
+}
+
+static int run_commit(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    return vm__blk_commit(w->a, !w->flag, job);
+}
+
+static int run_rebase(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    return vm__blk_rebase(w->a, w->name, w->format, w->flag, job);
+}
+
+static int run_stream(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    return vm__blk_stream(w->a, job);
+}
+
+static const struct vm_job_class convert_class = { "convert", sizeof(struct work), run_convert,
+                                                   clean };
+static const struct vm_job_class commit_class = { "commit", sizeof(struct work), run_commit,
+                                                  clean };
+static const struct vm_job_class rebase_class = { "rebase", sizeof(struct work), run_rebase,
+                                                  clean };
+static const struct vm_job_class stream_class = { "stream", sizeof(struct work), run_stream,
+                                                  clean };
+
+static struct vm_job *new_job(vm_blk *blk, const struct vm_job_class *cls, struct work **w)
+{
+    void *state = NULL;
+    if (blk == NULL) {
+        no_image();
+        return NULL;
+    }
+    struct vm_job *job = vm__job_new(blk->env, cls, &state);
+    if (job == NULL)
+        return NULL;
+    *w = state;
+    (*w)->a = vm__blk_ref(blk);
+    return job;
+}
+
+static vm_job *start(struct vm_job *job)
+{
+    if (vm__job_start(job) == VM_OK)
+        return job;
+    vm__job_unref(job);
+    return NULL;
+}
+
+vm_job *vm_blk_convert(vm_blk *from, vm_blk *to, const vm_convert_options *options)
+{
+    vm_convert_options o = { 0 };
+    struct work *w = NULL;
+    if (from == NULL || to == NULL) {
+        no_image();
+        return NULL;
+    }
+    if (options != NULL)
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    const uint64_t size = vm__blk_size(from);
+    if (o.from_off > size || o.len > size - o.from_off) {
+        vm__fail(VM_E_RANGE, "the source ends at %llu", (unsigned long long)size);
+        return NULL;
+    }
+    struct vm_job *job = new_job(from, &convert_class, &w);
+    if (job == NULL)
+        return NULL;
+    w->b = vm__blk_ref(to);
+    w->convert = (struct vm_blk_convert) {
+        .from = from,
+        .to = to,
+        .from_off = o.from_off,
+        .to_off = o.to_off,
+        .len = o.len != 0 ? o.len : size - o.from_off,
+        .sparse_bytes = (o.flags & VM_CONVERT_FULL) ? 0
+                        : o.sparse_bytes != 0       ? o.sparse_bytes
+                                                    : 4096,
+        .to_is_zero = o.flags & VM_CONVERT_TARGET_IS_ZERO,
+        .compressed = o.flags & VM_CONVERT_COMPRESS,
+        .copy_range = o.flags & VM_CONVERT_COPY_RANGE,
+        .salvage = o.flags & VM_CONVERT_SALVAGE,
+        .in_order = o.flags & VM_CONVERT_IN_ORDER,
+        .width = o.width,
+    };
+    return start(job);
+}
+
+vm_job *vm_blk_commit(vm_blk *blk, int keep)
+{
+    struct work *w = NULL;
+    struct vm_job *job = new_job(blk, &commit_class, &w);
+    if (job == NULL)
+        return NULL;
+    w->flag = keep != 0;
+    return start(job);
+}
+
+vm_job *vm_blk_rebase(vm_blk *blk, const char *name, const char *format, int only_name)
+{
+    struct work *w = NULL;
+    struct vm_job *job = new_job(blk, &rebase_class, &w);
+    if (job == NULL)
+        return NULL;
+    w->flag = only_name != 0;
+    w->name = name != NULL ? strdup(name) : NULL;
+    w->format = format != NULL ? strdup(format) : NULL;
+    if ((name != NULL && w->name == NULL) || (format != NULL && w->format == NULL)) {
+        vm__fail_nomem(64);
+        vm__job_unref(job);
+        return NULL;
+    }
+    return start(job);
+}
+
+vm_job *vm_blk_stream(vm_blk *blk)
+{
+    struct work *w = NULL;
+    struct vm_job *job = new_job(blk, &stream_class, &w);
+    return job != NULL ? start(job) : NULL;
+}
+
+int vm_job_progress(vm_job *job, uint64_t *done, uint64_t *total)
+{
+    if (job == NULL || done == NULL || total == NULL)
+        return vm__fail(VM_E_INVAL, "no job or no place for the numbers");
+    vm__job_progress(job, done, total);
+    return VM_OK;
+}
+
+int vm_job_cancel(vm_job *job)
+{
+    if (job == NULL)
+        return vm__fail(VM_E_INVAL, "no job");
+    vm__job_cancel(job);
+    return VM_OK;
+}
+
+int vm_job_wait(vm_job *job, int64_t timeout_ns)
+{
+    return job != NULL ? vm__job_wait(job, timeout_ns) : vm__fail(VM_E_INVAL, "no job");
+}
+
+void vm_job_unref(vm_job *job)
+{
+    vm__job_unref(job);
+}
