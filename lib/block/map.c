@@ -81,7 +81,9 @@ int vm__blk_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix)
     void *const ud = out->ud;
     *out = (struct vm_blk_check) { .problem = problem, .ud = ud };
     vm__blk_drain_begin(n);
-    const int st = n->drv->check(n, out, fix);
+    int st = vm__blk_flush(n, 0); /* what is checked is what is in the file */
+    if (st == VM_OK)
+        st = n->drv->check(n, out, fix);
     vm__blk_drain_end(n);
     return st;
 }

@@ -12,11 +12,12 @@
 The shared library is found as libvm.so.1, or where LIBVM_LIBRARY says. No compiler is needed.
 """
 from ._lib import Error, lib
+from .disk import Disk, Job
 from .machine import Context, Cpu, Exit, Machine
 from .screen import Screenshot
 from .stream import Stream, Timeout
 
-__all__ = ["Context", "Cpu", "Error", "Exit", "Machine", "Screenshot", "Stream", "Timeout", "version"]
+__all__ = ["Context", "Cpu", "Disk", "Error", "Exit", "Job", "Machine", "Screenshot", "Stream", "Timeout", "version"]
 
 
 def version():

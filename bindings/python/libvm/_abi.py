@@ -69,6 +69,39 @@ VM_EXIT_SHUTDOWN = 5
 VM_EXIT_DEBUG = 6
 VM_EXIT_ERROR = 7
 VM_EXIT_KICKED = 8
+VM_BLK_RO = 1
+VM_BLK_PROBE = 2
+VM_BLK_NOBACKING = 4
+VM_BLK_UNSAFE = 8
+VM_BLK_DIRECT = 0x10
+VM_BLK_SHARE = 0x20
+VM_BLK_CHECK = 0x40
+VM_BLK_WRITETHROUGH = 0x80
+VM_BLK_UNMAP = 0x100
+VM_BLK_NO_IO = 0x200
+VM_BLK_AUTO_RO = 0x400
+VM_BLK_SHARE_RW = 0x1000
+VM_BLK_FUA = 2
+VM_BLK_MAY_UNMAP = 4
+VM_BLK_COMPRESSED = 0x10
+VM_BLK_READ = 0
+VM_BLK_WRITE = 1
+VM_BLK_FLUSH = 2
+VM_BLK_DISCARD = 3
+VM_BLK_ZERO = 4
+VM_MAP_DATA = 1
+VM_MAP_ZERO = 2
+VM_MAP_ALLOCATED = 4
+VM_MAP_OFFSET = 8
+VM_MAP_COMPRESSED = 0x10
+VM_BLK_FIX_LEAKS = 1
+VM_BLK_FIX_ERRORS = 2
+VM_CONVERT_COMPRESS = 1
+VM_CONVERT_TARGET_IS_ZERO = 2
+VM_CONVERT_COPY_RANGE = 4
+VM_CONVERT_SALVAGE = 8
+VM_CONVERT_IN_ORDER = 0x10
+VM_CONVERT_FULL = 0x20
 VM_X86_RAX = 0
 VM_X86_RCX = 1
 VM_X86_RDX = 2
@@ -210,6 +243,54 @@ class vm_exit(C.Structure):
         ("text", C.c_char * 128),
     ]
 
+vm_blk_done = C.CFUNCTYPE(None, C.c_void_p, C.c_int)
+
+
+class vm_blk_map_row(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("start", C.c_uint64),
+        ("length", C.c_uint64),
+        ("host_offset", C.c_uint64),
+        ("depth", C.c_uint32),
+        ("reserved", C.c_uint32),
+        ("file", C.c_char_p),
+    ]
+
+vm_blk_map_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(vm_blk_map_row))
+
+
+class vm_blk_check_result(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("reserved", C.c_uint32),
+        ("corruptions", C.c_uint64),
+        ("leaks", C.c_uint64),
+        ("errors", C.c_uint64),
+        ("corruptions_fixed", C.c_uint64),
+        ("leaks_fixed", C.c_uint64),
+        ("total_clusters", C.c_uint64),
+        ("allocated_clusters", C.c_uint64),
+        ("fragmented_clusters", C.c_uint64),
+        ("compressed_clusters", C.c_uint64),
+        ("image_end_offset", C.c_uint64),
+    ]
+
+vm_blk_problem_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p)
+
+
+class vm_convert_options(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("from_off", C.c_uint64),
+        ("to_off", C.c_uint64),
+        ("len", C.c_uint64),
+        ("sparse_bytes", C.c_uint32),
+        ("width", C.c_uint32),
+    ]
+
 
 class vm_debug_stop(C.Structure):
     _fields_ = [
@@ -287,6 +368,31 @@ vm_monitor_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, vm_text_fn, C.c_voi
 
 
 FUNCTIONS = {
+    "vm_blk_amend": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_blk_bitmap": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p]),
+    "vm_blk_check": (C.c_int, [C.c_void_p, C.c_uint32, C.POINTER(vm_blk_check_result), vm_blk_problem_fn, C.c_void_p]),
+    "vm_blk_close": (None, [C.c_void_p]),
+    "vm_blk_commit": (C.c_void_p, [C.c_void_p, C.c_int]),
+    "vm_blk_compare": (C.c_int, [C.c_void_p, C.c_void_p, C.POINTER(C.c_uint64)]),
+    "vm_blk_convert": (C.c_void_p, [C.c_void_p, C.c_void_p, C.POINTER(vm_convert_options)]),
+    "vm_blk_create": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint64, C.c_char_p]),
+    "vm_blk_discard": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64]),
+    "vm_blk_flush": (C.c_int, [C.c_void_p]),
+    "vm_blk_info": (C.c_int, [C.c_void_p, C.c_char_p, C.POINTER(C.c_size_t)]),
+    "vm_blk_list_drivers": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
+    "vm_blk_list_options": (C.c_int, [C.c_void_p, C.c_char_p, C.c_int, vm_list_fn, C.c_void_p]),
+    "vm_blk_map": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, vm_blk_map_fn, C.c_void_p]),
+    "vm_blk_measure": (C.c_int, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_char_p, C.POINTER(C.c_uint64), C.POINTER(C.c_uint64)]),
+    "vm_blk_open": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint32]),
+    "vm_blk_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+    "vm_blk_rebase": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_int]),
+    "vm_blk_resize": (C.c_int, [C.c_void_p, C.c_uint64, C.c_char_p]),
+    "vm_blk_size": (C.c_int64, [C.c_void_p]),
+    "vm_blk_snapshot": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p]),
+    "vm_blk_stream": (C.c_void_p, [C.c_void_p]),
+    "vm_blk_submit": (C.c_int, [C.c_void_p, C.c_int, C.c_uint64, C.c_void_p, C.c_size_t, C.c_uint32, vm_blk_done, C.c_void_p]),
+    "vm_blk_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t, C.c_uint32]),
+    "vm_blk_zero": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, C.c_uint32]),
     "vm_buffer_free": (None, [C.c_void_p]),
     "vm_chr_attach": (C.c_int, [C.c_void_p, C.c_char_p, C.POINTER(vm_chr_ops), C.c_void_p, vm_free_fn]),
     "vm_chr_break": (C.c_int, [C.c_void_p, C.c_char_p]),
@@ -332,6 +438,10 @@ FUNCTIONS = {
     "vm_input_pointer": (C.c_int, [C.c_void_p, C.c_int, C.c_int32, C.c_int32, C.c_int32, C.c_uint32]),
     "vm_input_text": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_irq_set": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
+    "vm_job_cancel": (C.c_int, [C.c_void_p]),
+    "vm_job_progress": (C.c_int, [C.c_void_p, C.POINTER(C.c_uint64), C.POINTER(C.c_uint64)]),
+    "vm_job_unref": (None, [C.c_void_p]),
+    "vm_job_wait": (C.c_int, [C.c_void_p, C.c_int64]),
     "vm_kick": (C.c_int, [C.c_void_p]),
     "vm_last_error": (C.POINTER(vm_error), []),
     "vm_list": (C.c_int, [C.c_void_p, C.c_int, vm_list_fn, C.c_void_p]),
@@ -367,6 +477,7 @@ FUNCTIONS = {
     "vm_region_remove": (C.c_int, [C.c_void_p]),
     "vm_rom_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_uint64]),
     "vm_run": (C.c_int, [C.c_void_p, C.c_uint64, C.c_int64, C.POINTER(vm_exit)]),
+    "vm_secret_add": (C.c_int, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_size_t]),
     "vm_strerror": (C.c_char_p, [C.c_int]),
     "vm_version": (C.c_uint32, []),
     "vm_version_string": (C.c_char_p, []),

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Disk images through the Python package, with no machine."""
+import os
+import tempfile
+
+import libvm
+
+ctx = libvm.Context()
+MIB = 1 << 20
+
+with tempfile.TemporaryDirectory() as folder:
+    a, b = os.path.join(folder, "a.vdi"), os.path.join(folder, "b.vmdk")
+    libvm.Disk.create(ctx, a, "vdi", 8 * MIB)
+    libvm.Disk.create(ctx, b, "vmdk", 8 * MIB, {"subformat": "monolithicSparse"})
+    with libvm.Disk(ctx, a, "vdi") as x, libvm.Disk(ctx, b, probe=True) as y:
+        assert len(x) == len(y) == 8 * MIB
+        x.write(1000, b"hello" * 1000)
+        assert x.compare(y) == 1000
+        job = x.convert_to(y, target_is_zero=True)
+        assert job.wait() and job.progress() == (8 * MIB, 8 * MIB)
+        assert x.compare(y) is None and y.read(1000, 5) == b"hello"
+        info = x.info()
+        assert info["format"] == "vdi" and info["virtual-size"] == 8 * MIB and info["cluster-size"] == MIB
+        rows = x.map()
+        assert [(r["start"], r["length"], r["data"]) for r in rows] == [(0, MIB, True), (MIB, 7 * MIB, False)]
+        assert x.check()["allocated_clusters"] == 1 and x.check()["problems"] == []
+    try:
+        libvm.Disk(ctx, os.path.join(folder, "none"), "raw")
+        raise SystemExit("what is not there was opened")
+    except libvm.Error as e:
+        assert "No such file or directory" in str(e), e
+assert {"raw", "vdi", "vmdk"} <= {name for name, _ in libvm.Disk.drivers(ctx)}
