@@ -21,6 +21,7 @@
 #include "devices/pci/i440fx.h"
 #include "devices/pci/pci.h"
 #include "devices/pci/piix4_pm.h"
+#include "devices/timer/mc146818.h"
 
 static const char *const vga_choices[] = { "std", "none", NULL }; /* by PC_VGA_* */
 /* By enum pc_method. */
@@ -150,8 +151,9 @@ static int build_chipset(struct pc *pc)
         vm__pc_add_pci(pc, vm__pc_class(pc, "piix3"), "piix3", PC_ISA_DEV << 3, NULL);
     if (isa == NULL)
         return vm_last_error()->code;
+    const struct vm_setting pm[] = { { "s3", pc->bios != NULL ? "on" : "off" }, { 0 } };
     pc->pm = vm__pc_add_pci(pc, vm__pc_class(pc, "piix4_pm"), "pm",
-                            PC_ISA_DEV << 3 | PC_PM_FUNCTION, NULL);
+                            PC_ISA_DEV << 3 | PC_PM_FUNCTION, pm);
     if (pc->pm == NULL)
         return vm_last_error()->code;
     for (unsigned i = 0; i < PCI_PINS; i++)
@@ -227,9 +229,30 @@ static int pc_finish(struct vm_machine *m)
 
 static int pc_reset(struct vm_machine *m, int kind)
 {
-    (void)kind;
-    vm__pc_firmware_reset(pc_of(m));
-    return vm__pc_boot_start(pc_of(m));
+    struct pc *pc = pc_of(m);
+    if (kind == VM_DEV_RESET_WAKE) {
+        vm__mc146818_set_cmos(pc->rtc, VM_CMOS_SHUTDOWN, PC_SHUTDOWN_WAKE);
+        return VM_OK;
+    }
+    vm__pc_firmware_reset(pc);
+    return vm__pc_boot_start(pc);
+}
+
+/**
+ * INIT# for the processors only, as the keyboard controller and port 92h give it. Firmware goes on
+ * in its shadow RAM, looks at the shutdown code in CMOS memory, and returns to a program from
+ * protected mode or resets everything. A kernel without firmware is loaded again instead.
+ */
+static bool pc_soft_reset(struct vm_machine *m)
+{
+    const struct pc *pc = pc_of(m);
+    if (pc->direct || pc->bios == NULL)
+        return false;
+    if (m->irq_hub.a20 != NULL) /* the first fetch is above 1 MiB; firmware then opens A20 */
+        m->irq_hub.a20(m->irq_hub.cpus, 1);
+    for (uint32_t i = 0; i < m->n_cpus; i++)
+        vm__cpu_kick(m->cpus[i], VM_CPU_REQ_INIT);
+    return true;
 }
 
 static void pc_power_button(struct vm_machine *m)
@@ -256,6 +279,7 @@ const struct vm_board_class vm__pc_board = {
     .plug = pc_plug,
     .finish = pc_finish,
     .reset = pc_reset,
+    .soft_reset = pc_soft_reset,
     .power_button = pc_power_button,
     .destroy = pc_destroy,
 };

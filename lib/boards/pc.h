@@ -30,6 +30,7 @@ enum {
     PC_PM_FUNCTION = 3,
     PC_EBDA = 0x9fc00,
     PC_LOW_FREE = 0x10000,     /* what firmware leaves alone once it boots begins here */
+    PC_SHUTDOWN_WAKE = 0xfe,   /* shutdown code by which SeaBIOS knows that it wakes from S3 */
     PC_FIRMWARE_TOP = 1 << 20, /* what it keeps for itself at the end of low RAM, at most */
     PC_RSDP = 0xf0000,
 };

@@ -10,6 +10,7 @@
 #ifndef LIBVM_CORE_BOARD_H
 #define LIBVM_CORE_BOARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vm_machine;
@@ -32,6 +33,9 @@ struct vm_board_class {
     /** At every reset, after the devices' and the processors' reset: loads the kernel, sets
      *  registers. May be NULL. */
     int (*reset)(struct vm_machine *m, int kind);
+    /** VM_DEV_RESET_SOFT: have the processors go through INIT. False: it cannot be done here, a
+     *  warm reset is needed. May be NULL. */
+    bool (*soft_reset)(struct vm_machine *m);
     void (*power_button)(struct vm_machine *m); /**< may be NULL */
     /** What firmware tries from the next reset on: letters as in "boot.order". May be NULL. */
     int (*boot_set)(struct vm_machine *m, const char *order);

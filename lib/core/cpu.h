@@ -48,6 +48,7 @@ enum {
     VM_CPU_REQ_CODE = 1u << 7,  /**< a page got its first code: drop cached write permission */
     VM_CPU_REQ_RESET = 1u << 8, /**< RESET#: back to the power-on state */
     VM_CPU_REQ_YIELD = 1u << 9, /**< come back from run() with VM_CPU_BUDGET now */
+    VM_CPU_REQ_SLEEP = 1u << 11, /**< power was taken away: nothing but a reset wakes it */
     VM_CPU_REQ_DROP = 1u << 10, /**< forget everything decoded or translated so far */
 };
 

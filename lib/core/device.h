@@ -44,6 +44,10 @@ enum { VM_DEV_WINDOWS = 8, VM_DEV_PINS = 32 };
 enum vm_reset_kind {
     VM_DEV_RESET_COLD = 0, /**< power on */
     VM_DEV_RESET_WARM = 1, /**< RESET# of a running machine: RTC memory and the like survive */
+    VM_DEV_RESET_WAKE = 2, /**< power comes back after S3: RAM, and what controls it, was kept */
+    /** INIT# of the processors: not for devices. vm__request_reset() makes it a warm reset on boards
+     *  without .soft_reset. */
+    VM_DEV_RESET_SOFT = 3,
 };
 
 /** Where a device can be plugged. */

@@ -43,6 +43,7 @@ struct vm_irq_hub {
     void (*intr)(void *cpus, int level); /**< the 8259's INT output, to LINT0 of every local APIC */
     void (*nmi)(void *cpus);             /**< LINT1 / NMI pin of every local APIC */
     void (*smi)(void *cpus);             /**< SMI# pin of the boot processor */
+    void (*sleep)(void *cpus); /**< take the processors' power away until a reset */
     void (*a20)(void *cpus, int on); /**< A20M# of every processor: 0 forces address line 20 low */
     void *cpus;
 };

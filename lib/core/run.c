@@ -14,7 +14,9 @@
 #include "base/error.h"
 #include "core/chr_impl.h"
 #include "core/clock_impl.h"
+#include "core/board.h"
 #include "core/config.h"
+#include "core/device.h"
 #include "core/event.h"
 #include "core/part.h"
 #include "host/loop.h"
@@ -90,21 +92,36 @@ static void set_state(struct vm_machine *m, int state)
 
 /* ---- settling: everything stands still -------------------------------------------------- */
 
+static void reset_now(struct vm_machine *m, int kind)
+{
+    const int st = vm__machine_reset_now(m, kind);
+    if (st != VM_OK)
+        vm__request_crash(m, st, vm_last_error()->message);
+}
+
 static void settle_reset(struct vm_machine *m)
 {
-    const int kind = atomic_load(&m->run->reset_kind);
+    int kind = atomic_load(&m->run->reset_kind);
     const bool by_guest = atomic_exchange(&m->run->by_guest, false);
+    const bool stop = by_guest && vm__config_enum(m->config, "reset.action") != 0;
 
+    if (kind == VM_DEV_RESET_WAKE) {
+        reset_now(m, kind);
+        return;
+    }
+    if (kind == VM_DEV_RESET_SOFT) {
+        if (!stop && m->board != NULL && m->board->soft_reset != NULL && m->board->soft_reset(m))
+            return;
+        kind = VM_DEV_RESET_WARM;
+    }
     vm__event_post(m, VM_EVENT_RESET, (uint64_t)kind, by_guest, NULL);
-    if (by_guest && vm__config_enum(m->config, "reset.action") != 0) {
+    if (stop) {
         atomic_fetch_or(&m->run->asked, VM_ASK_SHUTDOWN);
         atomic_store(&m->run->shutdown_code, 0);
         atomic_store(&m->run->by_guest, true);
         return;
     }
-    const int st = vm__machine_reset_now(m, kind);
-    if (st != VM_OK)
-        vm__request_crash(m, st, vm_last_error()->message);
+    reset_now(m, kind);
 }
 
 /* Time stops, and what the parts have in flight comes to its end. */

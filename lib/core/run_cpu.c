@@ -6,6 +6,7 @@
 #include "core/address_space.h"
 #include "core/clock_impl.h"
 #include "core/config.h"
+#include "core/device.h"
 #include "core/event.h"
 #include "core/run.h"
 #include "host/futex.h"
@@ -78,7 +79,7 @@ static void triple_fault(struct vm_machine *m)
 {
     vm__logf(&m->log, VM_LOG_INFO, VM_LOG_CPU, "machine", "triple fault");
     if (vm__config_enum(m->config, "cpu.triple_fault") == 0)
-        vm__request_reset(m, VM_RESET_WARM);
+        vm__request_reset(m, VM_DEV_RESET_SOFT); /* chipsets answer the shutdown cycle with INIT# */
     else
         vm__request_shutdown(m, 0);
 }

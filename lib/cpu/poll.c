@@ -46,8 +46,10 @@ static uint32_t latch(struct vcpu *c)
         c->cpus->engine->flush(c, VM_FLUSH_ALL, 0);
     if (req & VM_CPU_REQ_CODE)
         c->cpus->engine->flush(c, VM_FLUSH_CODE, 0);
-    if (req & VM_CPU_REQ_RESET)
+    if (req & (VM_CPU_REQ_RESET | VM_CPU_REQ_SLEEP))
         vm__x86_reset(c);
+    if (req & VM_CPU_REQ_SLEEP)
+        c->st.activity = X86_WAIT_SIPI; /* which does not come: who could send it sleeps too */
     return req;
 }
 

@@ -123,6 +123,7 @@ static int create_shared(struct vm_machine *m, struct x86_cpus **out)
     hub->intr = vm__x86_hub_intr;
     hub->nmi = vm__x86_hub_nmi;
     hub->smi = vm__x86_hub_smi;
+    hub->sleep = vm__x86_hub_sleep;
     hub->a20 = hub_a20;
     hub->cpus = s;
     *out = s;
@@ -136,7 +137,7 @@ static void release_shared(struct x86_cpus *s)
     s->engine->destroy(s);
     hub->msi = NULL;
     hub->intr = NULL;
-    hub->nmi = hub->smi = NULL;
+    hub->nmi = hub->smi = hub->sleep = NULL;
     hub->a20 = NULL;
     hub->cpus = NULL;
     free_shared(s);

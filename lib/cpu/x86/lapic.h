@@ -63,5 +63,6 @@ int vm__x86_hub_msi(void *cpus, uint64_t address, uint32_t data);
 void vm__x86_hub_intr(void *cpus, int level);
 void vm__x86_hub_nmi(void *cpus);
 void vm__x86_hub_smi(void *cpus);
+void vm__x86_hub_sleep(void *cpus);
 
 #endif

@@ -235,3 +235,12 @@ void vm__x86_hub_smi(void *cpus)
     if (s->n != 0)
         vm__cpu_kick(&s->cpu[0]->cpu, VM_CPU_REQ_SMI);
 }
+
+/* Suspend to RAM. */
+void vm__x86_hub_sleep(void *cpus)
+{
+    struct x86_cpus *s = cpus;
+
+    for (uint32_t n = 0; n < s->n; n++)
+        vm__cpu_kick(&s->cpu[n]->cpu, VM_CPU_REQ_SLEEP);
+}

@@ -191,7 +191,7 @@ static void write_output_port(struct vm_dev *dev, uint8_t v)
     s->output_port = (v & PORT_CLOCKS) | PORT_NO_RESET;
     set_a20(dev, v & PORT_A20);
     if (!(v & PORT_NO_RESET))
-        vm__request_reset(dev->m, VM_DEV_RESET_WARM);
+        vm__request_reset(dev->m, VM_DEV_RESET_SOFT);
 }
 
 static uint8_t read_output_port(const struct i8042 *s)
@@ -220,7 +220,7 @@ static void write_command(struct vm_dev *dev, uint8_t v)
     s->command = 0;
     if (v >= CMD_PULSE) { /* the low bits that are 0 pulse; only the reset line is wired */
         if (!(v & PORT_NO_RESET))
-            vm__request_reset(dev->m, VM_DEV_RESET_WARM);
+            vm__request_reset(dev->m, VM_DEV_RESET_SOFT);
         return;
     }
     if (v >= CMD_READ_RAM && v < CMD_READ_RAM + RAM) {

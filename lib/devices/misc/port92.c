@@ -49,7 +49,7 @@ static void port92_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64
     s->value = v & (FAST_RESET | FAST_A20);
     update(dev);
     if (reset)
-        vm__request_reset(dev->m, VM_DEV_RESET_WARM);
+        vm__request_reset(dev->m, VM_DEV_RESET_SOFT);
 }
 
 static int port92_realize(struct vm_dev *dev)

@@ -272,9 +272,12 @@ static void i440fx_unrealize(struct vm_dev *dev)
 static void i440fx_reset(struct vm_dev *dev, enum vm_reset_kind kind)
 {
     struct i440fx *s = vm_dev_state(dev);
-    (void)kind;
+    uint8_t pam[PAM_COUNT];
     s->address = 0;
+    memcpy(pam, &s->pci.config[PAM0], PAM_COUNT);
     vm__pci_bus_reset(&s->bus);
+    if (kind == VM_DEV_RESET_WAKE) /* firmware goes on in the copy of itself that it made in RAM */
+        memcpy(&s->pci.config[PAM0], pam, PAM_COUNT);
     s->pci.writable[SMRAM] = 0x78;
     update_memory(dev);
 }

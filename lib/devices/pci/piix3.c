@@ -5,7 +5,7 @@
  *
  * Spec: [PIIX3] Intel 290550-002. Section numbers below refer to it.
  * Modelled: PIRQ route control, reset control at port CF9h, storage for the other registers.
- * Not modelled: SMI timers and stop clock; a soft reset through CF9h resets the whole machine.
+ * Not modelled: SMI timers and stop clock.
  *
  * Inputs 0 to 3 are PIRQ A to D; outputs are the ISA interrupts by number.
  */
@@ -19,6 +19,7 @@ enum {
     ROUTABLE = 0xdef8, /* 3…7, 9…12, 14, 15 */
 
     RCR_RESET = 0x04, /* §2.6.2: rising starts the reset */
+    RCR_HARD = 0x02,  /* everything; else the processors' INIT# only */
     RCR_WRITABLE = 0x06,
 };
 
@@ -78,7 +79,7 @@ static void rcr_write(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t 
     (void)size;
     s->rcr = v & RCR_WRITABLE;
     if (rises)
-        vm__request_reset(dev->m, VM_DEV_RESET_WARM);
+        vm__request_reset(dev->m, v & RCR_HARD ? VM_DEV_RESET_WARM : VM_DEV_RESET_SOFT);
 }
 
 static int piix3_realize(struct vm_dev *dev)

@@ -5,8 +5,9 @@
  *
  * Spec: [PIIX4] Intel 290562-001 §7; [ACPI-6.5 §4.8] for the fixed hardware registers.
  * Modelled: PM1 status, enable and control with SCI, the 24-bit PM timer, general purpose events,
- * soft off, APM ports B2h and B3h with the SMI they raise, an SMBus without devices.
- * Not modelled: device monitors, clock control, thermal pins; S1 and S3 wake up at once.
+ * APM ports B2h and B3h with the SMI they raise, an SMBus without devices,
+ * soft off, suspend to RAM until the power button, the clock or an enabled event wakes it.
+ * Not modelled: device monitors, clock control, thermal pins; power-on suspend wakes up at once.
  *
  * The ACPI enable and disable commands in port B2h are answered here, as well as by SMI: a guest
  * without firmware gets its SCI too.
@@ -56,7 +57,8 @@ enum {
     CNT_SLP_EN = 0x2000,
     CNT_WRITABLE = 0x1c03,
     TYP_SOFT_OFF = 0, /* and suspend to disk: power is off either way */
-    TYP_DISK = 2,     /* what firmware for this chipset uses for S4 */
+    TYP_TO_RAM = 1,
+    TYP_DISK = 2, /* what firmware for this chipset uses for S4 */
 
     SMB_HST_STS = 0,
     SMB_HST_CNT = 2,
@@ -76,6 +78,8 @@ struct piix4_pm {
     struct vm_pci pci;
     uint8_t acpi_enable, acpi_disable; /**< properties: commands to port B2h */
     bool acpi_only;                    /**< property: SCI_EN is set from reset on */
+    bool can_suspend;                  /**< property: firmware can wake the machine from S3 */
+    uint8_t asleep;                    /**< in S3 */
 
     uint16_t sts, en, cnt;
     uint16_t gp_sts, gp_en;
@@ -130,6 +134,18 @@ static void on_timer(void *opaque)
     update(opaque);
 }
 
+/** [PIIX4 §8.3.2] what ends a suspend: the button always, the others when enabled. */
+static void wake_up(struct vm_dev *dev)
+{
+    struct piix4_pm *s = vm_dev_state(dev);
+    if (!s->asleep ||
+        !((s->sts & PWRBTN_STS) || (s->sts & s->en & RTC_STS) || (s->gp_sts & s->gp_en)))
+        return;
+    s->asleep = 0;
+    s->sts |= WAK_STS;
+    vm__request_reset(dev->m, VM_DEV_RESET_WAKE);
+}
+
 /* ---- PM1 ---------------------------------------------------------------------------------- */
 
 static void sleep_now(struct vm_dev *dev, unsigned type)
@@ -137,6 +153,12 @@ static void sleep_now(struct vm_dev *dev, unsigned type)
     struct piix4_pm *s = vm_dev_state(dev);
     if (type == TYP_SOFT_OFF || type == TYP_DISK) {
         vm__request_shutdown(dev->m, 0);
+        return;
+    }
+    if (type == TYP_TO_RAM && s->can_suspend && dev->m->irq_hub.sleep != NULL) {
+        s->asleep = 1;
+        dev->m->irq_hub.sleep(dev->m->irq_hub.cpus);
+        wake_up(dev);
         return;
     }
     vm__dev_log(dev, VM_LOG_INFO, VM_LOG_UNIMP, "sleep type %u: awake again", type);
@@ -212,6 +234,7 @@ void vm__piix4_pm_power_button(struct vm_dev *dev)
     struct piix4_pm *s = vm_dev_state(dev);
     s->sts |= PWRBTN_STS;
     update(dev);
+    wake_up(dev);
 }
 
 static void pm_irq_in(struct vm_dev *dev, uint32_t pin, int level)
@@ -228,6 +251,7 @@ static void pm_irq_in(struct vm_dev *dev, uint32_t pin, int level)
         s->gpe = level ? s->gpe | bit : s->gpe & (uint16_t)~bit;
     }
     update(dev);
+    wake_up(dev);
 }
 
 /* ---- APM ---------------------------------------------------------------------------------- */
@@ -362,8 +386,9 @@ static int pm_realize(struct vm_dev *dev)
 static void pm_reset(struct vm_dev *dev, enum vm_reset_kind kind)
 {
     struct piix4_pm *s = vm_dev_state(dev);
-    (void)kind;
-    s->sts = s->en = s->gp_sts = s->gp_en = 0;
+    if (kind != VM_DEV_RESET_WAKE) /* the resume well kept its power */
+        s->sts = s->en = s->gp_sts = s->gp_en = 0;
+    s->asleep = 0;
     s->cnt = s->acpi_only ? CNT_SCI_EN : 0;
     s->glb_en = s->glb_ctl = s->dev_ctl = s->gp_out = 0;
     s->apmc = s->apms = 0;
@@ -401,6 +426,7 @@ static const struct vm_window windows[] = {
 static const struct vm_prop props[] = {
     { "acpi-enable", "command to port 0xb2 that switches SCI on", VM_PROP_UINT(piix4_pm, acpi_enable), .value = "0xf1" },
     { "acpi-disable", "command that switches it off", VM_PROP_UINT(piix4_pm, acpi_disable), .value = "0xf0" },
+    { "s3", "suspend to RAM can be entered", VM_PROP_BOOL(piix4_pm, can_suspend) },
     { "acpi-only", "SCI is on from reset on", VM_PROP_BOOL(piix4_pm, acpi_only) },
     { 0 },
 };
@@ -423,6 +449,7 @@ static const struct vm_field fields[] = {
     VM_FIELD(piix4_pm, rtc, 1),
     VM_FIELD(piix4_pm, gpe, 1),
     VM_FIELD(piix4_pm, half, 1),
+    VM_FIELD(piix4_pm, asleep, 1),
     VM_FIELD_TIMER(piix4_pm, tmr_timer, 1),
     { 0 },
 };

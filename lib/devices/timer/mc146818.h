@@ -12,8 +12,9 @@ struct vm_dev;
 
 /** Bytes of CMOS memory by index: 0…0x7F the first bank, 0x80…0xFF the extended one. */
 enum {
-    VM_CMOS_FLOPPY = 0x10, /**< drive types, A in the high nibble */
-    VM_CMOS_DISK = 0x12,   /**< fixed disk types, first in the high nibble; 0xF: see 0x19, 0x1A */
+    VM_CMOS_SHUTDOWN = 0x0f, /**< what firmware does after a reset: [PC-AT] */
+    VM_CMOS_FLOPPY = 0x10,   /**< drive types, A in the high nibble */
+    VM_CMOS_DISK = 0x12,     /**< fixed disk types, first in the high nibble; 0xF: see 0x19, 0x1A */
     VM_CMOS_EQUIPMENT = 0x14, /**< floppies, display, coprocessor */
     VM_CMOS_BASE_KB = 0x15,   /**< 16 bits: conventional memory */
     VM_CMOS_EXT_KB = 0x17,    /**< 16 bits: memory above 1 MiB, at most 0xFFFF; again at 0x30 */
