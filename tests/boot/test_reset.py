@@ -77,3 +77,23 @@ def test_no_reboot_stops_at_the_first_reset(payload):
         boot(f)
         f.serial.write(b"3")
         assert f.machine.wait(timeout=30) == "shutdown"
+
+
+def test_linux_suspends_to_ram_and_the_clock_wakes_it():
+    kernel, initrd = medium("cloud", "initrd-amd64")
+    keys = {"memory.size": "256M", "boot.kernel": kernel, "boot.initrd": initrd,
+            "boot.method": "firmware", "firmware.console": "off",
+            "boot.cmdline": "console=ttyS0 no_console_suspend"}
+    with Firmware(**keys) as f:
+        f.serial.expect("/ # ", 120)
+        f.serial.send_line("cat /sys/power/mem_sleep; ls /sys/class/rtc; echo kept > /tmp/mark")
+        f.serial.expect("deep", 30)
+        f.serial.expect("rtc0", 30)
+        f.serial.send_line("echo 0 > /sys/class/rtc/rtc0/wakealarm; "
+                           "echo +2 > /sys/class/rtc/rtc0/wakealarm; echo mem > /sys/power/state; "
+                           "cat /tmp/mark; echo woke=$?")
+        f.serial.expect("PM: suspend entry", 60)
+        f.serial.expect("ACPI: PM: Waking up from system sleep state S3", 90)
+        f.serial.expect(r"kept\s+woke=0", 90)
+        f.serial.send_line("poweroff -f")
+        assert f.machine.wait(timeout=60) == "shutdown"
