@@ -194,7 +194,13 @@ int vm__bmap_set_entry(struct vm_bmap *b, uint64_t entry, uint64_t raw)
     int st = load_page(b, p, 0, true, &page);
     if (st != VM_OK)
         return st;
-    store_raw(b, atomic_load(&b->pages[p]), at % b->page_size, raw);
+    uint8_t *own = atomic_load(&b->pages[p]);
+    if (b->ops->dropped != NULL) {
+        struct vm_bmap_entry old = b->ops->decode(b, load_raw(b, own, at % b->page_size));
+        old.raw = load_raw(b, own, at % b->page_size);
+        b->ops->dropped(b, &old);
+    }
+    store_raw(b, own, at % b->page_size, raw);
     if (!atomic_exchange(&b->dirty[p], 1))
         atomic_fetch_add(&b->n_dirty, 1);
     return VM_OK;
@@ -256,17 +262,28 @@ static int claim(struct vm_bmap *b, uint64_t at, uint64_t len)
     if (st == VM_OK && at < b->stale)
         st = vm__blk_zero(b->file, at, (end < b->stale ? end : b->stale) - at, VM_IO_UNMAP);
     if (st == VM_OK) {
-        b->next = end;
+        b->next = end > b->next ? end : b->next;
+        if (b->ops->space != NULL && end > b->stale)
+            b->stale = end; /* it may be given back, and taken again */
         atomic_store(&b->touched, true);
     }
     return st;
 }
 
+static int find_space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off)
+{
+    if (b->ops->space != NULL)
+        return b->ops->space(b, len, align, off);
+    *off = (b->next + align - 1) / align * align;
+    return VM_OK;
+}
+
 int vm__bmap_space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off)
 {
     (void)pthread_mutex_lock(&b->alloc_lock);
-    *off = (b->next + align - 1) / align * align;
-    int st = claim(b, *off, len);
+    int st = find_space(b, len, align, off);
+    if (st == VM_OK)
+        st = claim(b, *off, len);
     (void)pthread_mutex_unlock(&b->alloc_lock);
     return st;
 }
@@ -275,8 +292,10 @@ int vm__bmap_alloc(struct vm_bmap *b, uint64_t index, uint64_t *off)
 {
     (void)pthread_mutex_lock(&b->alloc_lock);
     uint64_t data = (b->next + b->lead + b->align - 1) / b->align * b->align;
+    int st = b->ops->space != NULL ? b->ops->space(b, b->block_size, b->align, &data) : VM_OK;
     struct vm_bmap_entry e = b->ops->decode(b, b->ops->encode(b, VM_BMAP_DATA, data));
-    int st = e.kind == VM_BMAP_DATA && e.off == data
+    if (st == VM_OK)
+        st = e.kind == VM_BMAP_DATA && e.off == data
                  ? claim(b, data, b->block_size)
                  : vm__fail(VM_E_NOSPC, "The block map cannot name a block at %llu",
                             (unsigned long long)data);
@@ -375,11 +394,15 @@ static int write_table(struct vm_bmap *b, size_t n)
 static int flush_locked(struct vm_bmap *b)
 {
     int st = vm__bmap_partial_fill(b);
+    if (b->ops->flush_begin != NULL)
+        b->ops->flush_begin(b);
     size_t n = (size_t)atomic_load(&b->n_dirty);
     if (st == VM_OK)
         st = n != 0 || atomic_load(&b->n_dirty_bits) != 0 ? write_table(b, n)
                                                           : write_header_and_tail(b);
-    return st == VM_OK ? vm__blk_flush(b->file, 0) : st;
+    if (st == VM_OK)
+        st = vm__blk_flush(b->file, 0);
+    return st == VM_OK && b->ops->after_table != NULL ? b->ops->after_table(b) : st;
 }
 
 int vm__bmap_flush(struct vm_bmap *b, uint32_t flags)

@@ -42,6 +42,7 @@ enum vm_bmap_kind {
     VM_BMAP_NONE = 0, /**< not there: the backing node decides, or zeros */
     VM_BMAP_ZERO,     /**< zeros, whatever the backing node has */
     VM_BMAP_DATA,     /**< at .off in the file */
+    VM_BMAP_SHARED,   /**< at .off in the file, but somebody else's too: written elsewhere */
     VM_BMAP_PACKED,   /**< compressed: .raw tells the format where */
     VM_BMAP_BAD,      /**< an entry that makes no sense */
 };
@@ -61,6 +62,8 @@ struct vm_bmap_ops {
     struct vm_bmap_entry (*decode)(const struct vm_bmap *b, uint64_t raw);
     /** The reverse; @p kind NONE, ZERO or DATA. */
     uint64_t (*encode)(const struct vm_bmap *b, enum vm_bmap_kind kind, uint64_t off);
+    /** Find room for @p len bytes; NULL: at the end of the file. With the allocation lock. */
+    int (*space)(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off);
     /** A block gets its place; what precedes its data in the file may be written here. May be NULL.
      */
     int (*block_new)(struct vm_bmap *b, uint64_t index, uint64_t off);
@@ -75,6 +78,12 @@ struct vm_bmap_ops {
     int (*page_new)(struct vm_bmap *b, uint64_t page, uint64_t *at);
     /** After pages in new places have been written and flushed. With page_at. */
     int (*write_roots)(struct vm_bmap *b);
+    /** A flush begins: it will write every change made so far. May be NULL. */
+    void (*flush_begin)(struct vm_bmap *b);
+    /** After a flush that has written the table: what old entries named is free. May be NULL. */
+    int (*after_table)(struct vm_bmap *b);
+    /** An entry is about to be replaced. May be NULL. */
+    void (*dropped)(struct vm_bmap *b, const struct vm_bmap_entry *old);
     /** Read from a PACKED block. Formats that have none: NULL. */
     int (*read_packed)(struct vm_bmap *b, const struct vm_bmap_entry *e, uint64_t index,
                        uint64_t in, size_t len, struct vm_sg sg, uint32_t flags);

@@ -44,6 +44,8 @@ static int read_piece(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32
     int st = vm__bmap_get(b, p.index, flags, &e);
     if (st != VM_OK)
         return st;
+    if (e.kind == VM_BMAP_SHARED)
+        return vm__blk_readv(b->file, e.off + p.in, p.len, sg, flags);
     if (e.kind == VM_BMAP_DATA)
         return vm__bmap_has_bits(b) ? vm__bmap_bits_read(b, p.index, e, p.in, p.len, sg, flags)
                                     : vm__blk_readv(b->file, e.off + p.in, p.len, sg, flags);
@@ -85,7 +87,7 @@ static int write_new(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32_
     return st == VM_OK ? vm__bmap_set(b, p.index, VM_BMAP_DATA, at) : st;
 }
 
-/** Into a compressed block: it is written anew, whole, as it is. Stripe lock held. */
+/** Into a compressed or shared block: it is written anew, whole. Stripe lock held. */
 static int write_unpacked(struct vm_bmap *b, const struct vm_bmap_entry *e, struct piece p,
                           struct vm_sg sg)
 {
@@ -93,8 +95,9 @@ static int write_unpacked(struct vm_bmap *b, const struct vm_bmap_entry *e, stru
     uint8_t *buf = malloc(bytes);
     struct vm_iov v = { buf, bytes };
     struct vm_sg whole = { &v, 0 };
-    int st = buf != NULL ? b->ops->read_packed(b, e, p.index, 0, bytes, whole, 0)
-                         : vm__fail_nomem(bytes);
+    int st = buf == NULL                 ? vm__fail_nomem(bytes)
+             : e->kind == VM_BMAP_SHARED ? vm__blk_readv(b->file, e->off, bytes, whole, 0)
+                                         : b->ops->read_packed(b, e, p.index, 0, bytes, whole, 0);
     if (st == VM_OK) {
         vm_sg_get(sg, buf + p.in, p.len);
         st = write_new(b, (struct piece) { p.index, 0, bytes }, whole, 0);
@@ -111,7 +114,7 @@ static int write_unallocated(struct vm_bmap *b, struct piece p, struct vm_sg sg,
     if (st == VM_OK && e.kind != VM_BMAP_DATA) {
         bool whole = p.in == 0 && p.len >= vm__bmap_bytes(b, p.index);
         bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
-        if (e.kind == VM_BMAP_PACKED && !whole)
+        if ((e.kind == VM_BMAP_PACKED || e.kind == VM_BMAP_SHARED) && !whole)
             st = write_unpacked(b, &e, p, sg);
         else if (vm__bmap_partial_has(b, p.index) || (shows && !whole))
             st = vm__bmap_partial_write(b, p.index, p.in, p.len, sg, flags);
@@ -196,7 +199,7 @@ static int zero_piece(struct vm_bmap *b, struct piece p, uint32_t flags)
     int st = vm__bmap_get(b, p.index, 0, &e);
     if (st == VM_OK && e.kind != VM_BMAP_DATA) {
         bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
-        done = !shows && e.kind != VM_BMAP_PACKED;
+        done = !shows && e.kind != VM_BMAP_PACKED && e.kind != VM_BMAP_SHARED;
         if (!done && whole && b->has_zero && !vm__bmap_partial_has(b, p.index)) {
             st = vm__bmap_set(b, p.index, VM_BMAP_ZERO, 0);
             done = true;
@@ -248,7 +251,7 @@ static void describe(const struct vm_bmap *b, struct vm_bmap_entry e, struct pie
                      struct vm_extent *out)
 {
     *out = (struct vm_extent) { .length = p.len };
-    if (e.kind == VM_BMAP_DATA) {
+    if (e.kind == VM_BMAP_DATA || e.kind == VM_BMAP_SHARED) {
         out->flags = VM_EXTENT_DATA | VM_EXTENT_ALLOCATED | VM_EXTENT_OFFSET;
         out->offset = e.off + p.in;
         out->file = b->file;

@@ -23,6 +23,14 @@ struct variant {
 
 static const struct variant variants[] = {
     { "raw", "", 10 << 20, "raw", false, true },
+    { "qcow2", "", 10 << 20, "qcow2", true, true },
+    { "qcow2", "cluster_size=512", 3 << 20, "qcow2", true, true },
+    { "qcow2", "cluster_size=4096,refcount_bits=1", (3 << 20) + 512, "qcow2", true, true },
+    { "qcow2", "cluster_size=2M,refcount_bits=64", 10 << 20, "qcow2", true, true },
+    { "qcow2", "cluster_size=1024,refcount_bits=8", 5 << 20, "qcow2", true, true },
+    { "qcow2", "compat=0.10", 10 << 20, "qcow2", true, true },
+    { "qcow2", "preallocation=metadata", 10 << 20, "qcow2", true, true },
+    { "qcow2", "lazy_refcounts=on", 10 << 20, "qcow2", true, true },
     { "qcow", "", 10 << 20, "qcow", false, true },
     { "qcow", "", (5 << 20) + 512, "qcow", false, true },
     { "qed", "", 10 << 20, "qed", true, true },
@@ -214,6 +222,9 @@ struct chain {
 };
 
 static const struct chain chains[] = {
+    { "qcow2", "", true },
+    { "qcow2", "cluster_size=512", true },
+    { "qcow2", "compat=0.10", true },
     { "qcow", "", true },
     { "qed", "", true },
     { "vdi", "", false },
@@ -331,5 +342,152 @@ Test(formats, vdi_grows, .timeout = 120)
         cr_assert_eq(blk_shell(&p, &out, "qemu-img check -f vdi a 2>&1"), 0, "%s", out);
     free(out);
     free(model);
+    blk_fini(&p);
+}
+
+/** Compressed clusters, of both kinds, made here and there; then written over. */
+Test(formats, qcow2_compressed, .timeout = 120)
+{
+    enum { SIZE = 4 << 20, CLUSTER = 65536 };
+    static const char *const types[] = { "zlib", "zstd" };
+    struct blk_place p;
+    blk_init(&p);
+    uint8_t *model = calloc(1, SIZE);
+    for (size_t t = 0; t < 2; t++) {
+        char options[64], *out = NULL;
+        uint64_t seed = 99 + t;
+        (void)snprintf(options, sizeof options, "compression_type=%s", types[t]);
+        cr_assert_eq(blk_create(&p, blk_path(&p, "a"), "qcow2", SIZE, options), VM_OK, "%s",
+                     vm_last_error()->message);
+        pattern(model, 0, SIZE, 3);
+        for (unsigned i = 0; i < CLUSTER; i++) /* one that does not get smaller */
+            model[5 * CLUSTER + i] = (uint8_t)(next_random(&seed) >> 24);
+        struct vm_blk *n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, 0);
+        for (unsigned i = 0; i < SIZE / CLUSTER; i++) {
+            struct vm_iov v = { model + (size_t)i * CLUSTER, CLUSTER };
+            cr_assert_eq(vm__blk_writev(n, (uint64_t)i * CLUSTER, CLUSTER, (struct vm_sg) { &v, 0 },
+                                        VM_IO_COMPRESSED),
+                         VM_OK, "%s", vm_last_error()->message);
+        }
+        compare(n, model, SIZE, "compressed");
+        vm__blk_unref(n);
+        save_model(&p, model, SIZE);
+        cr_assert_eq(blk_shell(&p, &out,
+                               "qemu-img convert -O raw a out.raw 2>&1 && cmp out.raw "
+                               "model.raw && qemu-img check a 2>&1"),
+                     0, "%s: %s", types[t], out);
+        free(out);
+        cr_assert_eq(blk_shell(&p, &out,
+                               "qemu-img convert -c -O qcow2 -o compression_type=%s "
+                               "model.raw b 2>&1",
+                               types[t]),
+                     0, "%s", out);
+        free(out);
+        n = blk_open(&p, blk_path(&p, "b"), "qcow2", NULL, 0);
+        compare(n, model, SIZE, "compressed by qemu-img");
+        for (unsigned op = 0; op < 60; op++)
+            one_op(n, model, SIZE, &seed, op);
+        compare(n, model, SIZE, "written over");
+        vm__blk_unref(n);
+        cr_assert_eq(blk_shell(&p, &out, "qemu-img check b 2>&1"), 0, "%s: %s", types[t], out);
+        free(out);
+    }
+    free(model);
+    blk_fini(&p);
+}
+
+/** Snapshots made, looked at, gone back to and deleted, here; each state also read by qemu-img. */
+Test(formats, qcow2_snapshots, .timeout = 120)
+{
+    enum { SIZE = 3 << 20, N = 3 };
+    struct blk_place p;
+    char *out = NULL;
+    uint8_t *model = calloc(1, SIZE), *then[N];
+    uint64_t seed = 4711;
+    blk_init(&p);
+    cr_assert_eq(blk_create(&p, blk_path(&p, "a"), "qcow2", SIZE, "cluster_size=4096"), VM_OK);
+    struct vm_blk *n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, 0);
+    for (unsigned i = 0; i < N; i++) {
+        struct vm_blk_snapshot sn = { .date_s = 1000000000 + i };
+        for (unsigned op = 0; op < 60; op++)
+            one_op(n, model, SIZE, &seed, op + 100 * i);
+        (void)snprintf(sn.name, sizeof sn.name, "s%u", i);
+        cr_assert_eq(n->drv->snapshot_create(n, &sn), VM_OK, "%s", vm_last_error()->message);
+        then[i] = malloc(SIZE);
+        memcpy(then[i], model, SIZE);
+    }
+    for (unsigned op = 0; op < 60; op++)
+        one_op(n, model, SIZE, &seed, op + 1000);
+    compare(n, model, SIZE, "after snapshots");
+    vm__blk_unref(n);
+    cr_assert_eq(blk_shell(&p, &out, "qemu-img check a 2>&1"), 0, "%s", out);
+    free(out);
+    for (unsigned i = 0; i < N; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "s%u", i);
+        n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, VM_OPEN_RO);
+        cr_assert_eq(n->drv->snapshot_load(n, name), VM_OK, "%s", vm_last_error()->message);
+        compare(n, then[i], SIZE, name);
+        vm__blk_unref(n);
+        save_model(&p, then[i], SIZE);
+        cr_assert_eq(blk_shell(&p, &out,
+                               "qemu-img convert -l %s -O raw a out.raw 2>&1 && cmp out.raw "
+                               "model.raw",
+                               name),
+                     0, "%s", out);
+        free(out);
+    }
+    n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, 0);
+    cr_assert_eq(n->drv->snapshot_goto(n, "s1"), VM_OK, "%s", vm_last_error()->message);
+    memcpy(model, then[1], SIZE);
+    compare(n, model, SIZE, "gone back");
+    for (unsigned op = 0; op < 40; op++)
+        one_op(n, model, SIZE, &seed, op + 2000);
+    cr_assert_eq(n->drv->snapshot_delete(n, "s0"), VM_OK, "%s", vm_last_error()->message);
+    cr_assert_eq(n->drv->snapshot_delete(n, "2"), VM_OK, "%s", vm_last_error()->message);
+    cr_assert_eq(n->drv->snapshot_delete(n, "nothing"), VM_E_NOENT);
+    compare(n, model, SIZE, "deleted");
+    vm__blk_unref(n);
+    cr_assert_eq(blk_shell(&p, &out, "qemu-img check a 2>&1 && qemu-img snapshot -l a"), 0, "%s",
+                 out);
+    cr_assert_not_null(strstr(out, "s2"));
+    cr_assert_null(strstr(out, "s1"));
+    free(out);
+    for (unsigned i = 0; i < N; i++)
+        free(then[i]);
+    free(model);
+    blk_fini(&p);
+}
+
+/** Broken counts are found, and repaired so that qemu-img agrees. */
+Test(formats, qcow2_repair, .timeout = 60)
+{
+    struct blk_place p;
+    char *out = NULL;
+    blk_init(&p);
+    cr_assert_eq(blk_create(&p, blk_path(&p, "a"), "qcow2", 4 << 20, NULL), VM_OK);
+    struct vm_blk *n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, 0);
+    cr_assert_eq(blk_fill(n, 0, 1 << 20, 7), VM_OK);
+    vm__blk_unref(n);
+    /* counts of clusters 4, 5 and 40: lost, doubled, leaked */
+    cr_assert_eq(
+        blk_shell(&p, &out,
+                  "printf '\\0\\0\\0\\2' | dd of=a bs=1 seek=$((0x20000 + 8)) conv=notrunc "
+                  "2>&1 && printf '\\0\\1' | dd of=a bs=1 seek=$((0x20000 + 80)) "
+                  "conv=notrunc 2>&1 && truncate -s 4M a"),
+        0, "%s", out);
+    free(out);
+    n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, VM_OPEN_CHECK);
+    struct vm_blk_check found = { 0 };
+    cr_assert_eq(n->drv->check(n, &found, 0), VM_OK, "%s", vm_last_error()->message);
+    cr_assert(found.corruptions >= 1 && found.leaks >= 2, "%llu corruptions, %llu leaks",
+              (unsigned long long)found.corruptions, (unsigned long long)found.leaks);
+    found = (struct vm_blk_check) { 0 };
+    cr_assert_eq(n->drv->check(n, &found, VM_FIX_LEAKS | VM_FIX_ERRORS), VM_OK);
+    cr_assert_eq(found.corruptions, found.corruptions_fixed);
+    cr_assert_eq(found.leaks, found.leaks_fixed);
+    vm__blk_unref(n);
+    cr_assert_eq(blk_shell(&p, &out, "qemu-img check a 2>&1"), 0, "%s", out);
+    free(out);
     blk_fini(&p);
 }

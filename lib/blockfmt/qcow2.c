@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file qcow2.c
+ * QEMU copy-on-write images, versions 2 and 3.
+ *
+ * Spec: [QCOW2]. Not modelled: extended L2 entries, external data files, encryption, dirty bitmaps
+ * (an image that has them is refused, or opened read-only with the bitmaps ignored).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/env.h"
+#include "block/options.h"
+#include "blockfmt/chunk_cache.h"
+#include "blockfmt/qcow2.h"
+
+static int qcow2_probe(const uint8_t *head, size_t len, uint64_t size, const char *name)
+{
+    (void)size;
+    (void)name;
+    return len >= 8 && memcmp(head, QCOW2_MAGIC, 4) == 0 && vm_be32(head + QCOW2_VERSION_AT) >= 2
+               ? 100
+               : 0;
+}
+
+static int read_l1(struct vm_blk *n)
+{
+    struct qcow2 *s = qcow2_of(n);
+    size_t bytes = 8 * (size_t)s->l1_size;
+    if (bytes != 0 &&
+        (s->l1_off > vm__blk_size(n->file) || bytes > vm__blk_size(n->file) - s->l1_off))
+        return vm__fail(VM_E_CORRUPT, "The active L1 table lies outside of the file");
+    s->l1 = calloc((size_t)s->l1_size + 1, 8);
+    if (s->l1 == NULL)
+        return vm__fail_nomem(bytes);
+    return bytes != 0 ? vm__blk_read(n->file, s->l1_off, (void *)s->l1, bytes) : VM_OK;
+}
+
+static void free_state(struct vm_blk *n)
+{
+    struct qcow2 *s = qcow2_of(n);
+    vm__bmap_fini(&s->map);
+    qcow2_refcount_free(s);
+    qcow2_free_snapshots(s);
+    vm__chunk_cache_free(s->cache);
+    free((void *)s->l1);
+    free(s->unknown_ext);
+}
+
+/** A writer who does not keep them clears the bits of what he does not keep: [QCOW2 "autoclear"].
+ */
+static int begin_writing(struct vm_blk *n)
+{
+    struct qcow2 *s = qcow2_of(n);
+    if (!vm__blk_writable(n) || n->flags & VM_OPEN_CHECK)
+        return VM_OK;
+    if (s->incompatible & QCOW2_I_DIRTY) {
+        struct vm_blk_check found = { 0 };
+        int st = qcow2_check(n, &found, VM_FIX_ERRORS | VM_FIX_LEAKS);
+        if (st != VM_OK)
+            return st;
+    }
+    if (s->autoclear == 0)
+        return VM_OK;
+    s->autoclear = 0;
+    return qcow2_write_header(n);
+}
+
+static int open_all(struct vm_blk *n)
+{
+    int st = qcow2_read_header(n);
+    if (st == VM_OK)
+        st = qcow2_refcount_open(n);
+    if (st == VM_OK)
+        st = read_l1(n);
+    if (st == VM_OK)
+        st = qcow2_read_snapshots(n);
+    if (st == VM_OK)
+        st = qcow2_open_map(n);
+    if (st == VM_OK)
+        st = begin_writing(n);
+    return st;
+}
+
+static int qcow2_open(struct vm_blk *n, struct vm_blk_options *o)
+{
+    struct qcow2 *s = qcow2_of(n);
+    (void)o;
+    (void)pthread_mutex_init(&s->ref_lock, NULL);
+    (void)pthread_mutex_init(&s->packed_lock, NULL);
+    int st = open_all(n);
+    if (st != VM_OK)
+        free_state(n);
+    return st;
+}
+
+static void qcow2_close(struct vm_blk *n)
+{
+    struct qcow2 *s = qcow2_of(n);
+    if (vm__blk_writable(n)) {
+        /* Counts that went down after the last flush; then the room the file was grown ahead by. */
+        (void)qcow2_refcount_write(n);
+        if (s->map.end > s->map.next)
+            (void)vm__blk_truncate(n->file, s->map.next, VM_PREALLOC_OFF, 0);
+    }
+    free_state(n);
+}
+
+static int qcow2_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return vm__bmap_read(&qcow2_of(n)->map, off, len, sg, flags);
+}
+
+static int qcow2_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    if (flags & VM_IO_COMPRESSED)
+        return flags & VM_IO_NOWAIT ? VM_E_AGAIN : qcow2_write_packed(n, off, len, sg);
+    return vm__bmap_write(&qcow2_of(n)->map, off, len, sg, flags);
+}
+
+static int qcow2_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    return vm__bmap_zero(&qcow2_of(n)->map, off, len, flags);
+}
+
+/** Whole clusters are given back; without a way to say zeros over a base, they stay. */
+static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    struct qcow2 *s = qcow2_of(n);
+    struct vm_bmap *b = &s->map;
+    uint64_t first = (off + s->cluster - 1) / s->cluster, end = (off + len) / s->cluster;
+    if (flags & VM_IO_NOWAIT)
+        return VM_E_AGAIN;
+    if (off + len == vm__blk_size(n))
+        end = b->n_blocks;
+    if (n->backing != NULL && s->version < 3)
+        return VM_OK;
+    for (uint64_t i = first; i < end; i++) {
+        struct vm_bmap_entry e;
+        (void)pthread_mutex_lock(vm__bmap_stripe(b, i));
+        int st = vm__bmap_get(b, i, 0, &e);
+        if (st == VM_OK && e.kind != VM_BMAP_NONE && e.kind != VM_BMAP_ZERO)
+            st = vm__bmap_set(b, i, n->backing != NULL ? VM_BMAP_ZERO : VM_BMAP_NONE, 0);
+        (void)pthread_mutex_unlock(vm__bmap_stripe(b, i));
+        if (st != VM_OK)
+            return st;
+    }
+    return VM_OK;
+}
+
+static int qcow2_flush(struct vm_blk *n, uint32_t flags)
+{
+    return vm__bmap_flush(&qcow2_of(n)->map, flags);
+}
+
+static int qcow2_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
+{
+    return vm__bmap_status(&qcow2_of(n)->map, off, len, e);
+}
+
+const struct vm_blk_driver vm__qcow2_driver = {
+    .name = "qcow2",
+    .summary = "QEMU copy-on-write image, versions 2 and 3",
+    .spec = "Qcow2 Image File Format (docs/interop/qcow2.txt)",
+    .kind = VM_BLK_FORMAT,
+    .can = VM_CAN_BACKING | VM_CAN_COMPRESS | VM_CAN_ZERO_INIT | VM_CAN_SNAPSHOT | VM_CAN_NOWAIT,
+    .state_size = sizeof(struct qcow2),
+    .create_options = qcow2_create_options,
+    .probe = qcow2_probe,
+    .open = qcow2_open,
+    .close = qcow2_close,
+    .read = qcow2_read,
+    .write = qcow2_write,
+    .zero = qcow2_zero,
+    .discard = qcow2_discard,
+    .flush = qcow2_flush,
+    .status = qcow2_status,
+    .truncate = qcow2_truncate,
+    .info = qcow2_info,
+    .check = qcow2_check,
+    .set_backing = qcow2_set_backing,
+    .snapshot_list = qcow2_snapshot_list,
+    .snapshot_create = qcow2_snapshot_create,
+    .snapshot_goto = qcow2_snapshot_goto,
+    .snapshot_delete = qcow2_snapshot_delete,
+    .snapshot_load = qcow2_snapshot_load,
+    .create = qcow2_create,
+};

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file qcow2.h
+ * Between the files of the qcow2 driver: layout [QCOW2], and the open image.
+ *
+ * The map of clusters is a vm_bmap (bmap.h) over the second-level tables. What qcow2 adds to it:
+ * reference counts (qcow2_refcount.c), which say what is free and what is shared; clusters that are
+ * shared with a snapshot, or compressed, which are read in place and written elsewhere; snapshots.
+ *
+ * Order on stable storage, at flush: data and counts of new clusters; tables; then what nobody
+ * names any more is given back. After a crash a cluster may be counted that is not used, never the
+ * reverse.
+ */
+#ifndef LIBVM_BLOCKFMT_QCOW2_H
+#define LIBVM_BLOCKFMT_QCOW2_H
+
+#include "base/buf.h"
+#include "base/endian.h"
+#include "blockfmt/bmap.h"
+
+enum {
+    QCOW2_VERSION_AT = 4,
+    QCOW2_BACKING_AT = 8,
+    QCOW2_BACKING_LEN_AT = 16,
+    QCOW2_CLUSTER_BITS_AT = 20,
+    QCOW2_SIZE_AT = 24,
+    QCOW2_CRYPT_AT = 32,
+    QCOW2_L1_SIZE_AT = 36,
+    QCOW2_L1_AT = 40,
+    QCOW2_REFTABLE_AT = 48,
+    QCOW2_REFTABLE_CLUSTERS_AT = 56,
+    QCOW2_SNAPSHOTS_AT = 60, /* number */
+    QCOW2_SNAPSHOT_TABLE_AT = 64,
+    QCOW2_HEADER_V2 = 72,
+    QCOW2_INCOMPATIBLE_AT = 72,
+    QCOW2_COMPATIBLE_AT = 80,
+    QCOW2_AUTOCLEAR_AT = 88,
+    QCOW2_REFCOUNT_ORDER_AT = 96,
+    QCOW2_HEADER_LEN_AT = 100,
+    QCOW2_HEADER_V3 = 104,
+    QCOW2_COMPRESSION_AT = 104,
+    QCOW2_HEADER_NOW = 112,
+    QCOW2_HEADER_MAX = 1024,
+
+    QCOW2_I_DIRTY = 1 << 0,
+    QCOW2_I_CORRUPT = 1 << 1,
+    QCOW2_I_DATA_FILE = 1 << 2,
+    QCOW2_I_COMPRESSION = 1 << 3,
+    QCOW2_I_EXTENDED_L2 = 1 << 4,
+    QCOW2_C_LAZY = 1 << 0,
+
+    QCOW2_ZLIB = 0,
+    QCOW2_ZSTD = 1,
+
+    QCOW2_MAX_L1 = 32 << 20,      /* bytes */
+    QCOW2_MAX_REFTABLE = 8 << 20, /* bytes */
+    QCOW2_MAX_SNAPSHOTS = 65536,
+};
+#define QCOW2_MAGIC      "QFI\xfb"
+#define QCOW2_COPIED     (UINT64_C(1) << 63)
+#define QCOW2_COMPRESSED (UINT64_C(1) << 62)
+#define QCOW2_ZERO       UINT64_C(1)
+#define QCOW2_OFFSET     UINT64_C(0x00fffffffffffe00)
+#define QCOW2_RESERVED   UINT64_C(0x3f000000000001fe) /* of a standard cluster's entry */
+
+#define QCOW2_EXT_END         UINT32_C(0x00000000)
+#define QCOW2_EXT_BACKING_FMT UINT32_C(0xe2792aca)
+#define QCOW2_EXT_FEATURES    UINT32_C(0x6803f857)
+#define QCOW2_EXT_BITMAPS     UINT32_C(0x23852875)
+#define QCOW2_EXT_CRYPTO      UINT32_C(0x0537be77)
+#define QCOW2_EXT_DATA_FILE   UINT32_C(0x44415441)
+
+struct vm_chunk_cache;
+
+struct qcow2_snapshot {
+    struct vm_blk_snapshot pub;
+    uint64_t l1_off;
+    uint32_t l1_size; /**< entries */
+    uint8_t *extra;   /**< extra data as it is in the file */
+    uint32_t extra_len;
+};
+
+struct qcow2 {
+    struct vm_bmap map;
+    uint32_t version, cluster_bits, refcount_order, compression;
+    uint64_t cluster; /**< bytes */
+    uint64_t incompatible, compatible, autoclear;
+    char *unknown_ext; /**< header extensions to be kept, as in the file */
+    size_t unknown_len;
+
+    uint64_t l1_off;
+    uint32_t l1_size;     /**< entries */
+    _Atomic uint64_t *l1; /**< as in the file */
+    bool l1_dirty;        /**< with the flush lock */
+
+    /* qcow2_refcount.c, under ref_lock. */
+    pthread_mutex_t ref_lock;
+    uint64_t reftable_off;
+    uint32_t reftable_size; /**< entries */
+    uint64_t *reftable;     /**< offsets of blocks, host order */
+    uint8_t **refblocks;    /**< loaded ones, as in the file */
+    uint8_t *refdirty;      /**< a flag each */
+    bool reftable_dirty;
+    uint64_t free_from; /**< no cluster below is free */
+    struct qcow2_freed {
+        uint64_t off, len;
+    } * freed;                              /**< once the tables are safe */
+    size_t n_freed, freed_room, freed_safe; /**< the first freed_safe ones: by this flush */
+
+    struct qcow2_snapshot *snapshots;
+    uint32_t n_snapshots;
+    uint64_t snapshot_table;
+
+    struct vm_chunk_cache *cache; /**< decompressed clusters */
+    pthread_mutex_t packed_lock;
+    uint64_t packed_at, packed_left; /**< room in the last cluster of compressed data */
+};
+
+static inline struct qcow2 *qcow2_of(const struct vm_blk *n)
+{
+    return n->state;
+}
+static inline uint64_t qcow2_l2_entries(const struct qcow2 *s)
+{
+    return s->cluster / 8;
+}
+
+/* qcow2_header.c */
+int qcow2_read_header(struct vm_blk *n);
+/** Write the header and its extensions from the state. */
+int qcow2_write_header(struct vm_blk *n);
+/** The same for an image that is being made: into @p out, one cluster. */
+int qcow2_format_header(const struct qcow2 *s, uint64_t size, const char *backing,
+                        const char *backing_format, uint8_t *out);
+
+/* qcow2_refcount.c */
+int qcow2_refcount_open(struct vm_blk *n);
+void qcow2_refcount_free(struct qcow2 *s);
+int qcow2_refcount_get(struct vm_blk *n, uint64_t cluster, uint64_t *count);
+int qcow2_refcount_set(struct vm_blk *n, uint64_t cluster, uint64_t count);
+/** The same where the block of counts may be missing: it is made. */
+int qcow2_refcount_repair(struct vm_blk *n, uint64_t cluster, uint64_t count);
+/** Add to the counts of all clusters that [off, off + len) touches. */
+int qcow2_refcount_add(struct vm_blk *n, uint64_t off, uint64_t len, int by);
+/** @p len bytes in clusters of their own, counted once. */
+int qcow2_alloc(struct vm_blk *n, uint64_t len, uint64_t *off);
+/** Give back at the next flush. */
+void qcow2_free_later(struct qcow2 *s, uint64_t off, uint64_t len);
+int qcow2_refcount_write(struct vm_blk *n);
+int qcow2_free_now(struct vm_blk *n);
+uint64_t qcow2_refcount_max(const struct qcow2 *s);
+
+/* qcow2_map.c */
+int qcow2_open_map(struct vm_blk *n);
+/** The bytes of a compressed cluster's entry. */
+void qcow2_packed_place(const struct qcow2 *s, uint64_t raw, uint64_t *off, uint64_t *len);
+
+/* qcow2_packed.c */
+int qcow2_read_packed(struct vm_bmap *b, const struct vm_bmap_entry *e, uint64_t index, uint64_t in,
+                      size_t len, struct vm_sg sg, uint32_t flags);
+int qcow2_write_packed(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg);
+
+/* qcow2_snapshot.c */
+int qcow2_read_snapshots(struct vm_blk *n);
+void qcow2_free_snapshots(struct qcow2 *s);
+int qcow2_snapshot_list(struct vm_blk *n, struct vm_blk_snapshot **list, size_t *count);
+int qcow2_snapshot_create(struct vm_blk *n, struct vm_blk_snapshot *sn);
+int qcow2_snapshot_goto(struct vm_blk *n, const char *id_or_name);
+int qcow2_snapshot_delete(struct vm_blk *n, const char *id_or_name);
+int qcow2_snapshot_load(struct vm_blk *n, const char *id_or_name);
+
+/* qcow2_check.c */
+int qcow2_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix);
+
+/* qcow2_admin.c */
+extern const struct vm_blk_option qcow2_create_options[];
+int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c);
+int qcow2_info(struct vm_blk *n, struct vm_blk_info *out);
+int qcow2_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
+int qcow2_set_backing(struct vm_blk *n, const char *name, const char *format);
+
+#endif
