@@ -418,15 +418,16 @@ int vm__run_hold(struct vm_machine *m)
         pthread_mutex_lock(&run->lock);
         run->holders++;
         pthread_mutex_unlock(&run->lock);
-        if (vm__run_state(m) == VM_ST_RUNNING)
-            vm__ask(m, VM_ASK_HOLD);
     }
     vm__unlock(m);
     if (st != VM_OK)
         return st;
     pthread_mutex_lock(&run->lock);
-    while (!inside && !run->held && (atomic_load(&run->state) == VM_ST_RUNNING || run->settling))
+    while (!inside && !run->held && (atomic_load(&run->state) == VM_ST_RUNNING || run->settling)) {
+        /* Again after every change: a pause in between has used the wish up. */
+        vm__ask(m, VM_ASK_HOLD);
         pthread_cond_wait(&run->changed, &run->lock);
+    }
     pthread_mutex_unlock(&run->lock);
     return VM_OK;
 }
