@@ -220,11 +220,19 @@ static bool opt_uuid(struct parse *p, const char *arg)
     return set_key(p, "-uuid", "pc.uuid", arg);
 }
 
+/** -smbios type=1,uuid=UUID: what else the tables say is not for the user to choose. */
 static bool opt_smbios(struct parse *p, const char *arg)
 {
-    char key[32];
-    (void)snprintf(key, sizeof key, "smbios.%u", p->o->n_smbios++);
-    return set_key(p, "-smbios", key, arg);
+    static const char *const names[] = { "type", "uuid", NULL };
+    struct opts o;
+    uint64_t type = 1;
+    if (!opts_parse(&o, "-smbios", arg, NULL, names))
+        return false;
+    const char *uuid = opts_get(&o, "uuid");
+    bool ok = opts_number(&o, "type", 1, 1, &type);
+    ok = ok && (uuid == NULL || opt_uuid(p, uuid));
+    opts_free(&o);
+    return ok;
 }
 
 static bool opt_kernel(struct parse *p, const char *arg)
@@ -354,7 +362,7 @@ static const struct option rows[] = {
     { "-icount", "shift=N", NULL, opt_icount, "deterministic time: 2^N ns an instruction" },
     { "-name", "NAME", NULL, opt_name, "the machine's name" },
     { "-uuid", "UUID", NULL, opt_uuid, "the machine's UUID, as SMBIOS shows it" },
-    { "-smbios", "type=N,FIELD=V", NULL, opt_smbios, "fields of SMBIOS" },
+    { "-smbios", "type=1,uuid=UUID", NULL, opt_smbios, NULL },
     { "-set", "KEY=VALUE", NULL, opt_set, "any configuration key of the library; help lists" },
     { "-nodefaults", NULL, NULL, opt_nodefaults, "no serial port, monitor or drive unless asked" },
     { "-no-user-config", NULL, NULL, opt_nothing, NULL },

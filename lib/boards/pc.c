@@ -255,6 +255,11 @@ static bool pc_soft_reset(struct vm_machine *m)
     return true;
 }
 
+static int pc_boot_set(struct vm_machine *m, const char *order)
+{
+    return vm__pc_firmware_boot_set(pc_of(m), order);
+}
+
 static void pc_power_button(struct vm_machine *m)
 {
     vm__piix4_pm_power_button(pc_of(m)->pm);
@@ -281,5 +286,6 @@ const struct vm_board_class vm__pc_board = {
     .reset = pc_reset,
     .soft_reset = pc_soft_reset,
     .power_button = pc_power_button,
+    .boot_set = pc_boot_set,
     .destroy = pc_destroy,
 };

@@ -142,6 +142,8 @@ int vm__pc_firmware_smbios(struct pc *pc);
 int vm__pc_firmware_fill(struct pc *pc);
 /** Before every boot. */
 void vm__pc_firmware_reset(struct pc *pc);
+/** Another boot order from the next reset on. */
+int vm__pc_firmware_boot_set(struct pc *pc, const char *order);
 void vm__pc_firmware_fini(struct pc *pc);
 
 /* pc_setup.c */

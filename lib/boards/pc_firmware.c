@@ -108,6 +108,15 @@ static void set_order(struct pc *pc, const char *text)
         (uint8_t)(nibbles >> 8 << 4 | !vm__config_bool(pc->m->config, "boot.floppy_check")));
 }
 
+int vm__pc_firmware_boot_set(struct pc *pc, const char *order)
+{
+    for (const char *c = order; *c != '\0'; c++)
+        if (device_number(*c) == 0)
+            return vm__fail(VM_E_INVAL,
+                            "%c: there are a (floppy), c (disk), d (CD) and n (network)", *c);
+    return vm__config_set(pc->m->config, "boot.order", order);
+}
+
 void vm__pc_firmware_reset(struct pc *pc)
 {
     const char *once = vm__config_str(pc->m->config, "boot.once");

@@ -363,6 +363,14 @@ def test_what_cannot_be_done_says_so(machine, tmp_path):
     refused(m, "device_del nosuch", "nosuch")
 
 
+def test_boot_order(machine):
+    """CMOS 3Dh tells the firmware: a floppy is 1, a CD 3."""
+    m = machine(HALT)
+    assert m.monitor("boot_set da") == "" and m.monitor("system_reset") == ""
+    assert m.monitor("i/b 0x70 0x3d") == "portb[0x0071] = 0x13\n"
+    refused(m, "boot_set dx", "x", "d (CD)")
+
+
 def test_power_button(machine):
     assert machine(HALT).monitor("system_powerdown") == ""
 
