@@ -386,6 +386,44 @@ def test_nmi(machine):
     m.wait(("shutdown", "crashed"), 20)
 
 
+@pytest.fixture
+def disks(machine, tmp_path):
+    for name, fill in (("disk", b"d"), ("cd", b"c"), ("other", b"o")):
+        (tmp_path / name).write_bytes(fill * 65536)
+    m = machine(HALT, **{"drive.0": f"file={tmp_path}/disk,if=ide,index=0,format=raw",
+                         "drive.1": f"file={tmp_path}/cd,if=ide,index=2,media=cdrom,format=raw"})
+    m.folder = tmp_path
+    return m
+
+
+def test_info_block(disks):
+    text = disks.monitor("info block")
+    assert re.search(r"^ide0-hd0 \(#\w+\): %s/disk \(raw\)$" % disks.folder, text, re.M), text
+    assert re.search(r"^ide1-cd0 \(#\w+\): %s/cd \(raw, read-only\)$" % disks.folder, text, re.M), text
+    assert "    Size:             65536 bytes\n" in text
+    assert "    Removable device: not locked, tray closed\n" in text
+    assert disks.monitor("info block ide0-hd0") in text
+    refused(disks, "info block ide0-hd", "no drive ide0-hd", "ide0-hd0")
+
+
+def test_media(disks):
+    assert disks.monitor("eject ide1-cd0") == ""
+    assert disks.monitor("info block ide1-cd0").startswith("ide1-cd0: [not inserted]\n")
+    refused(disks, f"change ide1-cd0 {disks.folder}/nosuch", "nosuch", "No such file")
+    assert disks.monitor(f"change ide1-cd0 {disks.folder}/other raw") == ""
+    assert f"{disks.folder}/other (raw, read-only)" in disks.monitor("info block ide1-cd0")
+    refused(disks, "eject ide0-hd0", "hard disk")
+    refused(disks, f"change ide0-hd0 {disks.folder}/other", "hard disk")
+    refused(disks, f"change ide1-cd0 {disks.folder}/other raw sideways", "sideways")
+    refused(disks, "eject", "missing")
+    refused(disks, "eject floppy7", "floppy7")
+
+
+def test_commit(disks):
+    assert disks.monitor("commit all") == ""
+    refused(disks, "commit nosuch", "nosuch")
+
+
 def test_help(machine):
     m = machine(HALT)
     text = m.monitor("help")
