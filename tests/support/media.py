@@ -29,9 +29,11 @@ KERNELS = {
     "686": ("linux-image-686", "i386"),
     "686-pae": ("linux-image-686-pae", "i386"),
 }
+# name: (package, architecture, front end)
 INSTALLERS = {
-    "installer-amd64": ("debian-installer-12-netboot-amd64", "amd64"),
-    "installer-i386": ("debian-installer-12-netboot-i386", "i386"),
+    "installer-amd64": ("debian-installer-12-netboot-amd64", "amd64", "text"),
+    "installer-i386": ("debian-installer-12-netboot-i386", "i386", "text"),
+    "installer-gtk-amd64": ("debian-installer-12-netboot-amd64", "amd64", "gtk"),
 }
 # A kernel with the modules that some tests load: the kernel's path and the modules' folder.
 MODULAR = {"modular-amd64": ("linux-image-amd64", "amd64")}
@@ -222,11 +224,11 @@ def get(name):
             place = fetch_into(name, arch, package, ["./boot/vmlinuz-*"])
             return [only(os.path.join(place, "boot", "vmlinuz-*"))]
         if name in INSTALLERS:
-            package, arch = INSTALLERS[name]
-            place = fetch_into(name, arch, package,
-                               ["*/text/debian-installer/*/linux", "*/text/debian-installer/*/initrd.gz"])
-            text = os.path.join(place, "usr/lib/debian-installer/images/*/*/text/debian-installer/*")
-            return [only(os.path.join(text, "linux")), only(os.path.join(text, "initrd.gz"))]
+            package, arch, front = INSTALLERS[name]
+            part = "*/%s/debian-installer/*/" % front
+            place = fetch_into(name, arch, package, [part + "linux", part + "initrd.gz"])
+            images = os.path.join(place, "usr/lib/debian-installer/images/*", part)
+            return [only(os.path.join(images, "linux")), only(os.path.join(images, "initrd.gz"))]
         if name in INITRDS:
             return [make_initrd(INITRDS[name])]
         if name in MODULAR:
