@@ -77,7 +77,7 @@ void vga_test_init(struct vga_test *t)
     fake_init(&t->f);
     struct vm_machine *m = t->f.m;
     vm__lock(m);
-    struct vm_dev *host = vm__dev_new(m, &vm__i440fx_class, NULL, NULL);
+    struct vm_dev *host = t->host = vm__dev_new(m, &vm__i440fx_class, NULL, NULL);
     struct vm_pci_bus *bus = vm__pci_bus_of(host);
     assert(vm__pci_add(bus, host, 0) != NULL);
     t->dev = vm__pci_add(bus, vm__dev_new(m, &vm__vga_class, "vga", no_rom), 2 << 3);

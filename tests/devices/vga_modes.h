@@ -22,7 +22,7 @@ extern const struct vga_mode vga_mode_01, vga_mode_03, vga_mode_04, vga_mode_06,
 
 struct vga_test {
     struct fake_machine f;
-    struct vm_dev *dev;
+    struct vm_dev *host, *dev;
     struct vm_display *display;
     unsigned damages;  /**< reports since vga_test_clear() */
     uint32_t from, to; /**< lines they cover */

@@ -132,8 +132,10 @@ static void load_damaged(void)
     int st = vm__fields_load(&r, t.dev->cls->fields, 1, t.dev->state);
     if (st == VM_OK)
         st = t.dev->cls->post_load(t.dev);
-    if (st != VM_OK)
+    if (st != VM_OK) {
+        vm__dev_reset(t.host, VM_DEV_RESET_COLD); /* configuration spaces */
         vm__dev_reset(t.dev, VM_DEV_RESET_COLD);
+    }
     vm__unlock(t.f.m);
     free(saved.data);
     look();

@@ -181,16 +181,16 @@ struct vga {
     uint8_t crtc_index, crtc[VGA_CRTC_REGS];
     uint8_t gc_index, gc[VGA_GC_REGS];
     uint8_t attr_index, attr[VGA_ATTR_REGS];
-    bool attr_data; /**< the next write to 3C0 is data */
+    uint8_t attr_data; /**< not 0: the next write to 3C0 is data */
     uint8_t status_toggle;
     uint8_t dac_mask, dac_read_index, dac_write_index;
     uint8_t dac_step;    /**< 0…2: red, green, blue */
-    bool dac_reading;    /**< 3C7 was written last */
+    uint8_t dac_reading; /**< not 0: 3C7 was written last, not 3C8 */
     uint8_t dac_wait[2]; /**< red and green of a colour being written */
     uint8_t dac[768];
     uint8_t latch[4]; /**< a byte a plane */
     uint16_t dispi_index, dispi[DISPI_REGS];
-    bool big_endian; /**< of DISPI pixels of 16 and 32 bits */
+    uint8_t big_endian; /**< not 0: DISPI pixels of 16 and 32 bits are */
 
     /* Rebuilt, not saved. */
     struct vm_region *vram, *rom;

@@ -189,5 +189,5 @@ void vm__vga_dispi_reset(struct vga *s)
     s->dispi[DISPI_XRES] = 640;
     s->dispi[DISPI_YRES] = 480;
     s->dispi[DISPI_BPP] = 8;
-    s->big_endian = false;
+    s->big_endian = 0;
 }

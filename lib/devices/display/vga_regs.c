@@ -310,7 +310,7 @@ void vm__vga_regs_reset(struct vga *s)
     memset(s->attr, 0, sizeof s->attr);
     memset(s->dac, 0, sizeof s->dac);
     memset(s->latch, 0, sizeof s->latch);
-    s->attr_data = s->dac_reading = false;
+    s->attr_data = s->dac_reading = 0;
     s->dac_mask = 0xff;
     s->dac_read_index = s->dac_write_index = s->dac_step = s->status_toggle = 0;
     s->dac_wait[0] = s->dac_wait[1] = 0;
