@@ -79,6 +79,8 @@ class Firmware:
     def __init__(self, **options):
         keys = {"memory.size": "64M", "firmware.console": "on",
                 "device.firmware-log": "debugcon,iobase=0x402,chardev=firmware-log"}
+        if os.environ.get("LIBVM_ENGINE"):
+            keys["engine"] = os.environ["LIBVM_ENGINE"]
         keys.update(options)
         try:
             self.machine = libvm.Machine(keys)

@@ -10,6 +10,8 @@
 #include <cpuid.h>
 #include <stdlib.h>
 
+#include "core/config.h"
+#include "core/machine.h"
 #include "cpu/jit/jit.h"
 #include "host/mem.h"
 
@@ -17,7 +19,6 @@ enum {
     CODE_BYTES = 48 << 20,
     HOT_BYTES = 28 << 20,
     ARENA_BYTES = 24 << 20,
-    THRESHOLD = 12,
 };
 
 static uint32_t cpuid_word(const struct x86_feature_desc *f)
@@ -102,7 +103,8 @@ int vm__jit_cache_init(struct vcpu *c)
     if (k == NULL)
         return vm__fail_nomem(sizeof *k);
     k->fd = -1;
-    k->threshold = THRESHOLD;
+    k->threshold = (uint32_t)vm__config_u64(c->cpus->m->config, "jit.threshold");
+    k->exact = vm__config_bool(c->cpus->m->config, "jit.exact");
     c->engine_data = k;
     st = vm__interp_cache_init(c);
     if (st == VM_OK)

@@ -7,7 +7,7 @@
 #include "cpu/jit/translate.h"
 
 extern x86_fn vm__h_jit_enter, vm__h_jit_resume, vm__h_undefined, vm__h_too_long, vm__h_unavailable,
-    vm__h_bad_branch, vm__h_nop;
+    vm__h_bad_branch, vm__h_nop, vm__h_stac, vm__h_clac;
 
 enum { ROOM = 24 << 10 }; /* more than any block needs */
 
@@ -90,6 +90,14 @@ void vm__jit_call_handler(struct jit_tr *t)
     if (is_plain(t->row))
         return;
     t->far = true;
+    if ((t->code->fn[t->n] == vm__h_stac || t->code->fn[t->n] == vm__h_clac) && !t->k->exact) {
+        /* Another soft TLB from here on: the rest is a block of its own. */
+        emit_alu_ri(t->hot, X_ADD, true, H_LEFT, (int32_t)(t->b->n - t->n - 1));
+        vm__jit_goto(t, NULL, jit_next_rip(t));
+        t->code->site[t->code->n_sites - 1].entry = JIT_INDIRECT;
+        t->done = true;
+        return;
+    }
     emit_alu_mi(t->hot, X_CMP, false, JIT_CPU(jit.mode),
                 (int32_t)(t->b->mode | (uint32_t)t->code->tlb << 24));
     vm__jit_cold(t, emit_jcc(t->hot, CC_NE), JIT_COLD_LEAVE, t->n + 1);
