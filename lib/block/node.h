@@ -223,6 +223,9 @@ struct vm_blk_driver {
     int (*copy_to)(struct vm_blk *n, uint64_t off, struct vm_blk *to, uint64_t to_off, uint64_t len,
                    uint32_t flags);
 
+    /** Debug filters: the driver above passes a named point; see vm__blk_event(). May wait. */
+    void (*event)(struct vm_blk *n, const char *event);
+
     /* Alone. */
     int (*truncate)(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
     int (*info)(struct vm_blk *n, struct vm_blk_info *out);
@@ -316,6 +319,14 @@ int vm__blk_status_chain(struct vm_blk *n, uint64_t off, uint64_t len, struct vm
                          uint32_t *depth);
 int vm__blk_copy(struct vm_blk *n, uint64_t off, struct vm_blk *to, uint64_t to_off, uint64_t len,
                  uint32_t flags);
+
+/** A format passes a point of its work that fault injection below it knows by @p event
+ *  ("l1_update", "read_aio", …). Not within VM_IO_NOWAIT: it may wait. */
+static inline void vm__blk_event(struct vm_blk *file, const char *event)
+{
+    if (file != NULL && file->drv->event != NULL)
+        file->drv->event(file, event);
+}
 
 /** One piece of memory. */
 static inline int vm__blk_read(struct vm_blk *n, uint64_t off, void *buf, size_t len)

@@ -60,6 +60,8 @@ static uint64_t at(const struct vm_blk *n, uint64_t off)
 
 static int raw_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
+    if (!(flags & VM_IO_NOWAIT))
+        vm__blk_event(n->file, "read_aio");
     return vm__blk_readv(n->file, at(n, off), len, sg, flags);
 }
 
@@ -88,6 +90,8 @@ static int keep_raw(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg,
 static int raw_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
     const int st = keep_raw(n, off, len, sg, flags);
+    if (st == VM_OK && !(flags & VM_IO_NOWAIT))
+        vm__blk_event(n->file, "write_aio");
     return st == VM_OK ? vm__blk_writev(n->file, at(n, off), len, sg, flags) : st;
 }
 
