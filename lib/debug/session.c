@@ -100,7 +100,8 @@ int vm__gdb_feed(struct vm_gdb *g, const void *data, size_t len)
     const uint8_t *bytes = data;
 
     pthread_mutex_lock(&g->lock);
-    for (size_t k = 0; k < len && !g->over; k++) {
+    size_t k = 0;
+    for (; k < len && !g->over; k++) {
         if (g->state == GDB_IDLE && bytes[k] == 3) { /* Ctrl-C */
             if (vm__run_state(g->m) == VM_ST_RUNNING)
                 (void)vm__run_stop(g->m);
@@ -108,7 +109,7 @@ int vm__gdb_feed(struct vm_gdb *g, const void *data, size_t len)
             answer(g);
         }
     }
-    const int st = g->over ? vm__fail(VM_E_STATE, "gdb has left") : VM_OK;
+    const int st = k < len ? vm__fail(VM_E_STATE, "gdb has left") : VM_OK;
     pthread_mutex_unlock(&g->lock);
     return st;
 }

@@ -135,8 +135,9 @@ def symbols(vm, *names):
     return found
 
 
-def test_linux_breakpoint_registers_steps_and_a_watched_variable(tmp_path):
-    with linux(tmp_path) as vm:
+@pytest.mark.parametrize("engine", ["interp", "jit"])
+def test_linux_breakpoint_registers_steps_and_a_watched_variable(tmp_path, engine):
+    with linux(tmp_path, "-accel", engine) as vm:
         sym = symbols(vm, "__x64_sys_sethostname", "jiffies_64", "linux_banner")
         gdb = vm.start_gdb(
             tmp_path,
