@@ -11,6 +11,8 @@ import time
 import pytest
 
 VMRUN = os.environ["VMRUN"]
+for name in ("DISPLAY", "WAYLAND_DISPLAY"):  # no windows on a developer's screen
+    os.environ.pop(name, None)
 
 
 def run(*args, **kw):
@@ -209,3 +211,48 @@ def test_terminal_is_restored(kernel):
 
 if __name__ == "__main__":
     sys.exit(pytest.main([str(pathlib.Path(__file__)), "-q", *sys.argv[1:]]))
+
+
+# ---- the screen ----
+
+@pytest.mark.parametrize("args, words", [
+    (["-display", "window"], ["-display window", "there is"]),
+    (["-display", "curse"], ["did you mean curses"]),
+    (["-vga", "cirrus"], ["-vga cirrus", "there is"]),
+])
+def test_displays_that_are_not_there(args, words):
+    refused(*args, words=words)
+
+
+def test_curses_needs_a_terminal(kernel):
+    done = run("-kernel", kernel(HALT), "-serial", "null", "-display", "curses")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "terminal" in done.stderr or "built without ncurses" in done.stderr
+
+
+def monitor(kernel, *commands, **kw):
+    """Run commands in the monitor of a machine that does nothing."""
+    text = "".join(c + "\n" for c in (*commands, "quit"))
+    return subprocess.run([VMRUN, "-kernel", str(kernel(HALT)), "-serial", "null", "-display", "none",
+                           "-monitor", "stdio", *kw.get("args", ())], input=text,
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_screendump_writes_ppm_and_png(kernel, tmp_path):
+    ppm, png = tmp_path / "a.ppm", tmp_path / "a.png"
+    done = monitor(kernel, f"screendump {ppm}", f"screendump {png}", f"screendump -f png {ppm}2")
+    assert done.returncode == 0, done
+    data = ppm.read_bytes()
+    width, height = map(int, data.split(b"\n")[1].split())
+    assert data.startswith(b"P6\n") and len(data) == len(f"P6\n{width} {height}\n255\n") + 3 * width * height
+    if "built without libpng" not in done.stdout + done.stderr:
+        assert png.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert (tmp_path / "a.ppm2").read_bytes().startswith(b"\x89PNG")
+
+
+def test_screendump_without_a_screen_or_a_place_says_so(kernel, tmp_path):
+    done = monitor(kernel, f"screendump {tmp_path}/a.ppm", args=["-vga", "none"])
+    assert "no graphics adapter" in done.stdout
+    done = monitor(kernel, "screendump /nonexistent/a.ppm")
+    assert "No such file" in done.stdout + done.stderr

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "core/device_impl.h"
+#include "core/display.h"
 #include "core/field_io.h"
 #include "core/input.h"
 #include "devices/classes.h"
@@ -21,7 +22,7 @@
 #include "devices/pci/pci.h"
 #include "devices/pci/piix4_pm.h"
 
-enum { MAX_DEVICES = 32, GROWTH_LIMIT = 16 << 20 };
+enum { MAX_DEVICES = 32, GROWTH_LIMIT = 64 << 20 }; /* a picture may take 40 MiB */
 
 struct fuzz {
     struct fake_machine f;
@@ -63,6 +64,8 @@ static void build_pci(struct fuzz *z)
     keep(z, isa);
     keep(z, vm__pci_add(bus, vm__dev_new(m, &vm__piix4_pm_class, NULL, NULL), 1 << 3 | 3));
     keep(z, vm__pci_add(bus, vm__dev_new(m, &vm__pci_testdev_class, NULL, NULL), 4 << 3));
+    static const struct vm_setting no_rom[] = { { "romfile", "none" }, { 0 } };
+    keep(z, vm__pci_add(bus, vm__dev_new(m, &vm__vga_class, NULL, no_rom), 2 << 3));
     for (uint32_t i = 0; i < PCI_PINS; i++)
         vm__dev_connect(host, i, vm__dev_pin(isa, i));
     if (vm__i440fx_set_memory(host, z->f.ram, NULL, 0, 0) != VM_OK)
@@ -100,11 +103,11 @@ static uint16_t some_port(struct fuzz *z)
     static const struct {
         uint16_t base, n;
     } ranges[] = {
-        { 0x20, 2 },   { 0xa0, 2 },    { 0x4d0, 2 },  { 0x40, 4 },     { 0x60, 6 },
-        { 0x70, 4 },   { 0x92, 1 },    { 0xb2, 2 },   { 0xe0, 16 },    { 0x3f8, 8 },
-        { 0x510, 12 }, { 0x505, 1 },   { 0x600, 64 }, { 0xcf8, 8 },    { 0xcfc, 4 },
-        { 0xcfc, 4 },  { 0x2000, 24 }, { 0x700, 16 }, { 0xc000, 256 }, { 0x00, 32 },
-        { 0xc0, 32 },  { 0x80, 16 },   { 0x480, 16 }, { 0x378, 8 },    { 0x778, 3 },
+        { 0x20, 2 },    { 0xa0, 2 },   { 0x4d0, 2 },    { 0x40, 4 },  { 0x60, 6 },  { 0x70, 4 },
+        { 0x92, 1 },    { 0x3b0, 48 }, { 0x1ce, 3 },    { 0xb2, 2 },  { 0xe0, 16 }, { 0x3f8, 8 },
+        { 0x510, 12 },  { 0x505, 1 },  { 0x600, 64 },   { 0xcf8, 8 }, { 0xcfc, 4 }, { 0xcfc, 4 },
+        { 0x2000, 24 }, { 0x700, 16 }, { 0xc000, 256 }, { 0x00, 32 }, { 0xc0, 32 }, { 0x80, 16 },
+        { 0x480, 16 },  { 0x378, 8 },  { 0x778, 3 },
     };
     uint64_t i = below(z, VM_COUNT_OF(ranges) + 1);
     if (i == VM_COUNT_OF(ranges))
@@ -138,7 +141,7 @@ static uint64_t some_value(struct fuzz *z)
 /** A configuration cycle: a valid address now and then, or hardly any would hit. */
 static void configure(struct fuzz *z)
 {
-    static const uint8_t functions[] = { 0, 1 << 3, 1 << 3 | 3, 4 << 3 };
+    static const uint8_t functions[] = { 0, 1 << 3, 1 << 3 | 3, 2 << 3, 4 << 3 };
     uint32_t devfn = functions[below(z, VM_COUNT_OF(functions))];
     fake_out32(&z->f, 0xcf8, 0x80000000u | devfn << 8 | ((uint32_t)next(z) & 0xfc));
     vm__port_write(z->f.m, (uint16_t)(0xcfc + below(z, 4)), 1u << below(z, 3),
@@ -151,7 +154,12 @@ static void outside(struct fuzz *z)
     struct vm_irq_hub *hub = &z->f.m->irq_hub;
     struct vm_dev *dev = z->devices[below(z, z->n_devices)];
 
-    switch (below(z, 7)) {
+    switch (below(z, 8)) {
+    case 7:
+        vm__lock(z->f.m);
+        (void)vm__display_refresh(vm__display_get(z->f.m, 0), next(z) & 1);
+        vm__unlock(z->f.m);
+        break;
     case 0:
         vm__input_key(z->f.m, (uint32_t)below(z, 256), next(z) & 1);
         break;
