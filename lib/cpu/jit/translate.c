@@ -197,7 +197,7 @@ static bool translate_insn(struct jit_tr *t)
         return false;
     if (t->code->fn[t->n] == vm__h_nop)
         return true;
-    return vm__jit_native(t) || vm__jit_stack(t) || vm__jit_branch(t);
+    return vm__jit_native(t) || vm__jit_stack(t) || vm__jit_branch(t) || vm__jit_special(t);
 }
 
 static void one_insn(struct jit_tr *t, uint32_t n)

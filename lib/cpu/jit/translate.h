@@ -90,6 +90,7 @@ void vm__jit_check_or(struct jit_tr *t, unsigned seg, unsigned size, bool write,
 bool vm__jit_native(struct jit_tr *t);
 bool vm__jit_stack(struct jit_tr *t);
 bool vm__jit_branch(struct jit_tr *t);
+bool vm__jit_special(struct jit_tr *t);
 /** Make vectors live for the instruction, if it needs them. */
 void vm__jit_want_vec(struct jit_tr *t);
 
