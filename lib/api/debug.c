@@ -61,10 +61,15 @@ int vm_debug_clear(vm_machine *m)
     return leave(m, VM_OK);
 }
 
+static int enter_cpu(vm_cpu *cpu)
+{
+    return cpu != NULL ? enter(cpu->m) : vm__fail(VM_E_INVAL, "no processor");
+}
+
 int vm_debug_step(vm_cpu *cpu, int on)
 {
-    const int st = enter(cpu != NULL ? cpu->m : NULL);
-    if (st != VM_OK)
+    const int st = enter_cpu(cpu);
+    if (cpu == NULL || st != VM_OK)
         return st;
     cpu->debug.step = on != 0;
     return leave(cpu->m, VM_OK);
@@ -72,8 +77,8 @@ int vm_debug_step(vm_cpu *cpu, int on)
 
 int vm_debug_hold(vm_cpu *cpu, int on)
 {
-    const int st = enter(cpu != NULL ? cpu->m : NULL);
-    if (st != VM_OK)
+    const int st = enter_cpu(cpu);
+    if (cpu == NULL || st != VM_OK)
         return st;
     cpu->debug.hold = on != 0;
     return leave(cpu->m, VM_OK);

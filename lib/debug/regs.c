@@ -39,26 +39,26 @@ struct row {
     const char *name;
     uint8_t count; /* 0: the name as it is */
     uint8_t bits, feature, special;
-    const char *type;
     uint32_t reg;
+    const char *type;
 };
 
 /* clang-format off */
 #define X87 \
-    { "st", 8, 80, CORE, 0, "i387_ext", VM_X86_ST0 }, \
-    { "fctrl", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FCW }, \
-    { "fstat", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FSW }, \
-    { "ftag", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FTW }, \
-    { "fiseg", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FCS }, \
-    { "fioff", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FIP }, \
-    { "foseg", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FDS }, \
-    { "fooff", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FDP }, \
-    { "fop", 0, 32, CORE, 0, "int\" group=\"float", VM_X86_FOP }
+    { "st", 8, 80, CORE, 0, VM_X86_ST0, "i387_ext" }, \
+    { "fctrl", 0, 32, CORE, 0, VM_X86_FCW, "int\" group=\"float" }, \
+    { "fstat", 0, 32, CORE, 0, VM_X86_FSW, "int\" group=\"float" }, \
+    { "ftag", 0, 32, CORE, 0, VM_X86_FTW, "int\" group=\"float" }, \
+    { "fiseg", 0, 32, CORE, 0, VM_X86_FCS, "int\" group=\"float" }, \
+    { "fioff", 0, 32, CORE, 0, VM_X86_FIP, "int\" group=\"float" }, \
+    { "foseg", 0, 32, CORE, 0, VM_X86_FDS, "int\" group=\"float" }, \
+    { "fooff", 0, 32, CORE, 0, VM_X86_FDP, "int\" group=\"float" }, \
+    { "fop", 0, 32, CORE, 0, VM_X86_FOP, "int\" group=\"float" }
 #define SELECTORS \
-    { "cs", 0, 32, CORE, 0, "int32", VM_X86_CS }, { "ss", 0, 32, CORE, 0, "int32", VM_X86_SS }, \
-    { "ds", 0, 32, CORE, 0, "int32", VM_X86_DS }, { "es", 0, 32, CORE, 0, "int32", VM_X86_ES }, \
-    { "fs", 0, 32, CORE, 0, "int32", VM_X86_FS }, { "gs", 0, 32, CORE, 0, "int32", VM_X86_GS }
-#define SYSTEM_ROW(name, bits, reg) { name, 0, bits, SYSTEM, 0, "int\" group=\"system", reg }
+    { "cs", 0, 32, CORE, 0, VM_X86_CS, "int32" }, { "ss", 0, 32, CORE, 0, VM_X86_SS, "int32" }, \
+    { "ds", 0, 32, CORE, 0, VM_X86_DS, "int32" }, { "es", 0, 32, CORE, 0, VM_X86_ES, "int32" }, \
+    { "fs", 0, 32, CORE, 0, VM_X86_FS, "int32" }, { "gs", 0, 32, CORE, 0, VM_X86_GS, "int32" }
+#define SYSTEM_ROW(name, bits, reg) { name, 0, bits, SYSTEM, 0, reg, "int\" group=\"system" }
 #define BASES(bits) \
     SYSTEM_ROW("raw_ip", bits, VM_X86_RIP), \
     SYSTEM_ROW("cs_base", bits, VM_X86_SEG_BASE + 1), \
@@ -67,23 +67,23 @@ struct row {
     SYSTEM_ROW("es_base", bits, VM_X86_SEG_BASE + 0)
 
 static const struct row amd64_rows[] = {
-    { "rax", 0, 64, CORE, 0, "int64", VM_X86_RAX }, { "rbx", 0, 64, CORE, 0, "int64", VM_X86_RBX },
-    { "rcx", 0, 64, CORE, 0, "int64", VM_X86_RCX }, { "rdx", 0, 64, CORE, 0, "int64", VM_X86_RDX },
-    { "rsi", 0, 64, CORE, 0, "int64", VM_X86_RSI }, { "rdi", 0, 64, CORE, 0, "int64", VM_X86_RDI },
-    { "rbp", 0, 64, CORE, 0, "data_ptr", VM_X86_RBP },
-    { "rsp", 0, 64, CORE, 0, "data_ptr", VM_X86_RSP },
-    { "r8", 0, 64, CORE, 0, "int64", VM_X86_R8 },   { "r9", 0, 64, CORE, 0, "int64", VM_X86_R9 },
-    { "r10", 0, 64, CORE, 0, "int64", VM_X86_R10 }, { "r11", 0, 64, CORE, 0, "int64", VM_X86_R11 },
-    { "r12", 0, 64, CORE, 0, "int64", VM_X86_R12 }, { "r13", 0, 64, CORE, 0, "int64", VM_X86_R13 },
-    { "r14", 0, 64, CORE, 0, "int64", VM_X86_R14 }, { "r15", 0, 64, CORE, 0, "int64", VM_X86_R15 },
-    { "rip", 0, 64, CORE, IS_PC, "code_ptr", VM_X86_RIP },
-    { "eflags", 0, 32, CORE, 0, "i386_eflags", VM_X86_RFLAGS },
+    { "rax", 0, 64, CORE, 0, VM_X86_RAX, "int64" }, { "rbx", 0, 64, CORE, 0, VM_X86_RBX, "int64" },
+    { "rcx", 0, 64, CORE, 0, VM_X86_RCX, "int64" }, { "rdx", 0, 64, CORE, 0, VM_X86_RDX, "int64" },
+    { "rsi", 0, 64, CORE, 0, VM_X86_RSI, "int64" }, { "rdi", 0, 64, CORE, 0, VM_X86_RDI, "int64" },
+    { "rbp", 0, 64, CORE, 0, VM_X86_RBP, "data_ptr" },
+    { "rsp", 0, 64, CORE, 0, VM_X86_RSP, "data_ptr" },
+    { "r8", 0, 64, CORE, 0, VM_X86_R8, "int64" },   { "r9", 0, 64, CORE, 0, VM_X86_R9, "int64" },
+    { "r10", 0, 64, CORE, 0, VM_X86_R10, "int64" }, { "r11", 0, 64, CORE, 0, VM_X86_R11, "int64" },
+    { "r12", 0, 64, CORE, 0, VM_X86_R12, "int64" }, { "r13", 0, 64, CORE, 0, VM_X86_R13, "int64" },
+    { "r14", 0, 64, CORE, 0, VM_X86_R14, "int64" }, { "r15", 0, 64, CORE, 0, VM_X86_R15, "int64" },
+    { "rip", 0, 64, CORE, IS_PC, VM_X86_RIP, "code_ptr" },
+    { "eflags", 0, 32, CORE, 0, VM_X86_RFLAGS, "i386_eflags" },
     SELECTORS, X87,
-    { "xmm", 16, 128, SSE, 0, "vec128", VM_X86_XMM0 },
-    { "mxcsr", 0, 32, SSE, 0, "int\" group=\"vector", VM_X86_MXCSR },
-    { "fs_base", 0, 64, SEGMENTS, 0, "int", VM_X86_SEG_BASE + 4 },
-    { "gs_base", 0, 64, SEGMENTS, 0, "int", VM_X86_SEG_BASE + 5 },
-    { "ymm", 16, 128, AVX, IS_UPPER_HALF, "uint128", VM_X86_YMM0 },
+    { "xmm", 16, 128, SSE, 0, VM_X86_XMM0, "vec128" },
+    { "mxcsr", 0, 32, SSE, 0, VM_X86_MXCSR, "int\" group=\"vector" },
+    { "fs_base", 0, 64, SEGMENTS, 0, VM_X86_SEG_BASE + 4, "int" },
+    { "gs_base", 0, 64, SEGMENTS, 0, VM_X86_SEG_BASE + 5, "int" },
+    { "ymm", 16, 128, AVX, IS_UPPER_HALF, VM_X86_YMM0, "uint128" },
     SYSTEM_ROW("k_gs_base", 64, VM_X86_MSR(0xc0000102)),
     SYSTEM_ROW("cr0", 64, VM_X86_CR0), SYSTEM_ROW("cr2", 64, VM_X86_CR2),
     SYSTEM_ROW("cr3", 64, VM_X86_CR3), SYSTEM_ROW("cr4", 64, VM_X86_CR4),
@@ -92,16 +92,16 @@ static const struct row amd64_rows[] = {
     { 0 },
 };
 static const struct row i386_rows[] = {
-    { "eax", 0, 32, CORE, 0, "int32", VM_X86_RAX }, { "ecx", 0, 32, CORE, 0, "int32", VM_X86_RCX },
-    { "edx", 0, 32, CORE, 0, "int32", VM_X86_RDX }, { "ebx", 0, 32, CORE, 0, "int32", VM_X86_RBX },
-    { "esp", 0, 32, CORE, 0, "data_ptr", VM_X86_RSP },
-    { "ebp", 0, 32, CORE, 0, "data_ptr", VM_X86_RBP },
-    { "esi", 0, 32, CORE, 0, "int32", VM_X86_RSI }, { "edi", 0, 32, CORE, 0, "int32", VM_X86_RDI },
-    { "eip", 0, 32, CORE, IS_PC, "code_ptr", VM_X86_RIP },
-    { "eflags", 0, 32, CORE, 0, "i386_eflags", VM_X86_RFLAGS },
+    { "eax", 0, 32, CORE, 0, VM_X86_RAX, "int32" }, { "ecx", 0, 32, CORE, 0, VM_X86_RCX, "int32" },
+    { "edx", 0, 32, CORE, 0, VM_X86_RDX, "int32" }, { "ebx", 0, 32, CORE, 0, VM_X86_RBX, "int32" },
+    { "esp", 0, 32, CORE, 0, VM_X86_RSP, "data_ptr" },
+    { "ebp", 0, 32, CORE, 0, VM_X86_RBP, "data_ptr" },
+    { "esi", 0, 32, CORE, 0, VM_X86_RSI, "int32" }, { "edi", 0, 32, CORE, 0, VM_X86_RDI, "int32" },
+    { "eip", 0, 32, CORE, IS_PC, VM_X86_RIP, "code_ptr" },
+    { "eflags", 0, 32, CORE, 0, VM_X86_RFLAGS, "i386_eflags" },
     SELECTORS, X87,
-    { "xmm", 8, 128, SSE, 0, "vec128", VM_X86_XMM0 },
-    { "mxcsr", 0, 32, SSE, 0, "int\" group=\"vector", VM_X86_MXCSR },
+    { "xmm", 8, 128, SSE, 0, VM_X86_XMM0, "vec128" },
+    { "mxcsr", 0, 32, SSE, 0, VM_X86_MXCSR, "int\" group=\"vector" },
     SYSTEM_ROW("cr0", 32, VM_X86_CR0), SYSTEM_ROW("cr2", 32, VM_X86_CR2),
     SYSTEM_ROW("cr3", 32, VM_X86_CR3), SYSTEM_ROW("cr4", 32, VM_X86_CR4),
     SYSTEM_ROW("fs_base", 32, VM_X86_SEG_BASE + 4),
@@ -312,7 +312,7 @@ static int write_one(struct vm_cpu *cpu, const struct row *r, unsigned k, const 
 
 int vm__gdb_set_pc(struct vm_gdb *g, uint32_t cpu, uint64_t pc)
 {
-    static const struct row row = { "pc", 0, 64, CORE, IS_PC, "", VM_X86_RIP };
+    static const struct row row = { "pc", 0, 64, CORE, IS_PC, VM_X86_RIP, "" };
     return write_one(g->m->cpus[cpu], &row, 0, (const uint8_t *)&pc);
 }
 

@@ -16,6 +16,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+static vm_machine *m;
+
+static void destroy(void)
+{
+    vm_machine_destroy(m);
+}
+
 /* Every byte of what is sent must be there to be read. */
 static void out(void *ud, const void *data, size_t len)
 {
@@ -46,13 +53,12 @@ static void feed_line(vm_gdb *g, const uint8_t *line, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static vm_machine *m;
     unsigned sum = 0;
     const vm_gdb_ops ops = {
         .size = sizeof ops, .arch = len != 0 ? data[0] >> 1 & 3 : 0, .out = out, .command = command
     };
 
-    if (m == NULL && (m = guest_machine(2)) == NULL)
+    if (m == NULL && ((m = guest_machine(2)) == NULL || atexit(destroy) != 0))
         abort();
     if (len == 0)
         return 0;

@@ -148,8 +148,8 @@ bool vm__x86_debug_holds_irq(const struct vcpu *c)
 void vm__x86_debug_access(struct vcpu *c, uint64_t lin, unsigned size, int access)
 {
     bool write = (access & 3) == X86_ACCESS_W;
-    uint32_t kinds = (write ? VM_WATCH_WRITE : VM_WATCH_READ) |
-                     (access & X86_ACCESS_RMW ? VM_WATCH_READ : 0);
+    uint32_t kinds =
+        (write ? VM_WATCH_WRITE : VM_WATCH_READ) | (access & X86_ACCESS_RMW ? VM_WATCH_READ : 0);
 
     if (!vm__debug_watch_hit(&c->cpus->m->debug, lin, size, kinds))
         return;
