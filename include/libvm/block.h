@@ -141,6 +141,32 @@ VM_API int vm_blk_compare(vm_blk *a, vm_blk *b, uint64_t *at);
 VM_API int vm_blk_measure(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
                           const char *options, uint64_t *required, uint64_t *fully_allocated);
 
+/** A partition. */
+typedef struct vm_part_row {
+    uint32_t size;     /**< sizeof(vm_part_row) */
+    uint32_t index;    /**< as systems number them: from 1; logical ones of an MBR from 5 */
+    uint64_t off, len; /**< bytes */
+    uint32_t bootable;
+    uint32_t reserved;
+    const char *scheme; /**< "mbr" or "gpt"; the texts hold during the call */
+    const char *type;   /**< "0x83", or a GUID */
+    const char *label;  /**< GPT; else empty */
+    const char *uuid;   /**< GPT; else empty */
+} vm_part_row;
+typedef int (*vm_part_fn)(void *ud, const vm_part_row *row);
+/** The partitions of a disk; none is no failure. Non-zero from @p fn ends it and is returned. [any]
+ *  @retval VM_E_CORRUPT a table that cannot be trusted. @since 0.1 */
+VM_API int vm_part_list(vm_blk *disk, vm_part_fn fn, void *ud);
+/** A partition as an image of its own, over @p disk, which it keeps. [any]
+ *  @return NULL with VM_E_NOENT: no such one. @since 0.1 */
+VM_API vm_blk *vm_part_open(vm_blk *disk, uint32_t index, uint32_t flags);
+typedef int (*vm_volume_fn)(void *ud, const char *name, uint64_t bytes);
+/** LVM2: the volumes that the group of a physical volume has, as "VG/LV"; bytes UINT64_MAX: of a
+ * kind that cannot be opened. [any] @retval VM_E_NOENT not a physical volume. @since 0.1 */
+VM_API int vm_volume_list(vm_blk *pv, vm_volume_fn fn, void *ud);
+/** A logical volume over all its physical volumes. [any] @since 0.1 */
+VM_API vm_blk *vm_volume_open(vm_blk **pvs, uint32_t n_pvs, const char *name, uint32_t flags);
+
 /** Change the size. [alone] @param preallocation "off", "metadata", "falloc", "full"; NULL: off.
  *  @since 0.1 */
 VM_API int vm_blk_resize(vm_blk *blk, uint64_t size, const char *preallocation);

@@ -25,6 +25,22 @@ with tempfile.TemporaryDirectory() as folder:
         rows = x.map()
         assert [(r["start"], r["length"], r["data"]) for r in rows] == [(0, MIB, True), (MIB, 7 * MIB, False)]
         assert x.check()["allocated_clusters"] == 1 and x.check()["problems"] == []
+    with libvm.Disk(ctx, a, "vdi") as x:
+        assert x.partitions() == []
+        x.write(446, bytes([0x80, 0, 0, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little") +
+                (100).to_bytes(4, "little"))
+        x.write(510, b"\x55\xaa")
+        row = x.partitions()[0]
+        assert row["index"] == 1 and row["bootable"] and row["off"] == MIB and row["type"] == "0x83", row
+        with x.partition(1) as part:
+            assert len(part) == 51200
+            part.write(0, b"here")
+        assert x.read(MIB, 4) == b"here"
+        try:
+            x.volumes()
+            raise SystemExit("a disk without LVM has volumes")
+        except libvm.Error as e:
+            assert "no LVM2 physical volume" in str(e), e
     try:
         libvm.Disk(ctx, os.path.join(folder, "none"), "raw")
         raise SystemExit("what is not there was opened")

@@ -280,6 +280,25 @@ class vm_blk_check_result(C.Structure):
 vm_blk_problem_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p)
 
 
+class vm_part_row(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("index", C.c_uint32),
+        ("off", C.c_uint64),
+        ("len", C.c_uint64),
+        ("bootable", C.c_uint32),
+        ("reserved", C.c_uint32),
+        ("scheme", C.c_char_p),
+        ("type", C.c_char_p),
+        ("label", C.c_char_p),
+        ("uuid", C.c_char_p),
+    ]
+
+vm_part_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(vm_part_row))
+
+vm_volume_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_uint64)
+
+
 class vm_convert_options(C.Structure):
     _fields_ = [
         ("size", C.c_uint32),
@@ -469,6 +488,8 @@ FUNCTIONS = {
     "vm_monitor_complete": (C.c_int, [C.c_void_p, C.c_char_p, vm_list_fn, C.c_void_p]),
     "vm_msi_send": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint32]),
     "vm_nmi": (C.c_int, [C.c_void_p]),
+    "vm_part_list": (C.c_int, [C.c_void_p, vm_part_fn, C.c_void_p]),
+    "vm_part_open": (C.c_void_p, [C.c_void_p, C.c_uint32, C.c_uint32]),
     "vm_pio_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint16, C.c_uint32, C.POINTER(vm_io_ops), C.c_void_p, vm_free_fn]),
     "vm_ram_add": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_uint64]),
     "vm_ram_add_ptr": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_uint64, vm_free_fn, C.c_void_p]),
@@ -483,4 +504,6 @@ FUNCTIONS = {
     "vm_version_string": (C.c_char_p, []),
     "vm_vmem_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_vmem_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+    "vm_volume_list": (C.c_int, [C.c_void_p, vm_volume_fn, C.c_void_p]),
+    "vm_volume_open": (C.c_void_p, [C.POINTER(C.c_void_p), C.c_uint32, C.c_char_p, C.c_uint32]),
 }

@@ -59,13 +59,24 @@ class Disk:
     """
 
     def __init__(self, ctx, name, format=None, **flags):
+        self.handle = check_ptr(lib.vm_blk_open(ctx.handle, str(name).encode(),
+                                                format.encode() if format else None,
+                                                self._bits(flags)))
+
+    @staticmethod
+    def _bits(flags):
         bits = 0
         for word, on in flags.items():
             if word not in FLAGS:
                 raise TypeError(f"no flag {word}")
             bits |= FLAGS[word] if on else 0
-        self.handle = check_ptr(lib.vm_blk_open(ctx.handle, str(name).encode(),
-                                                format.encode() if format else None, bits))
+        return bits
+
+    @classmethod
+    def _of(cls, handle):
+        disk = cls.__new__(cls)
+        disk.handle = check_ptr(handle)
+        return disk
 
     @staticmethod
     def create(ctx, name, format, size, options=None):
@@ -158,6 +169,42 @@ class Disk:
         found = {n: getattr(result, n) for n, _ in result._fields_ if n not in ("size", "reserved")}
         found["problems"] = lines
         return found
+
+    def partitions(self):
+        """Rows as dicts: index, off, len, bootable, scheme, type, label, uuid."""
+        rows = []
+
+        def row(_ud, raw):
+            r = raw.contents
+            rows.append({"index": r.index, "off": r.off, "len": r.len, "bootable": bool(r.bootable),
+                         "scheme": r.scheme.decode(), "type": r.type.decode(),
+                         "label": r.label.decode(errors="replace"), "uuid": r.uuid.decode()})
+            return 0
+
+        check(lib.vm_part_list(self.handle, _abi.vm_part_fn(row), None))
+        return rows
+
+    def partition(self, index, **flags):
+        """A partition as a Disk of its own."""
+        return self._of(lib.vm_part_open(self.handle, index, self._bits(flags)))
+
+    def volumes(self):
+        """LVM2: (name, bytes) of what the group of this physical volume has; bytes None: of a kind
+        that cannot be opened."""
+        rows = []
+
+        def row(_ud, name, size):
+            rows.append((name.decode(errors="replace"), None if size == (1 << 64) - 1 else size))
+            return 0
+
+        check(lib.vm_volume_list(self.handle, _abi.vm_volume_fn(row), None))
+        return rows
+
+    @classmethod
+    def volume(cls, disks, name, **flags):
+        """LVM2: a logical volume over its physical volumes."""
+        handles = (C.c_void_p * len(disks))(*(d.handle for d in disks))
+        return cls._of(lib.vm_volume_open(handles, len(disks), name.encode(), cls._bits(flags)))
 
     def compare(self, other):
         """None if the contents are equal, else the first offset that differs."""
