@@ -17,6 +17,12 @@ struct chr *backend_find(const char *id)
     return c;
 }
 
+void backend_add(struct vmrun *v, struct chr *c)
+{
+    c->next = v->chrs;
+    v->chrs = all = c;
+}
+
 /** Attaching nothing fails only where there is nothing to attach to. */
 static bool has_channel(vm_machine *m, const char *id)
 {
@@ -48,8 +54,7 @@ bool backends_open(struct vmrun *v)
         struct chr *c = chr_open(v->loop, w->option, w->spec, w->id);
         if (c == NULL)
             return false;
-        c->next = v->chrs;
-        v->chrs = all = c;
+        backend_add(v, c);
     }
     for (unsigned i = 0; i < v->o.n_wires; i++)
         if (!join(v, &v->o.wires[i]))

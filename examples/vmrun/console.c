@@ -224,6 +224,35 @@ static int run_ringbuf_read(void *ud, const char *args, vm_text_fn out, void *ou
     return VM_OK;
 }
 
+/** gdbserver [tcp:[HOST]:PORT|unix:PATH]: as -gdb, while the machine runs. */
+static int run_gdbserver(void *ud, const char *args, vm_text_fn out, void *out_ud)
+{
+    struct vmrun *v = ud;
+    char text[4200], spec[8192];
+    const char *where = *args != '\0' ? args : "tcp::1234";
+    const bool here = strncmp(where, "tcp::", 5) == 0;
+    if (backend_find("gdb") != NULL) {
+        print(out, out_ud, "there is a server for gdb already; info chardev shows where");
+        return VM_E_BUSY;
+    }
+    (void)snprintf(text, sizeof text, "%s%s,server=on,wait=off", here ? "tcp:127.0.0.1:" : "",
+                   here ? where + 5 : where);
+    struct chr *c = NULL;
+    if (chr_spec("gdbserver", text, spec, sizeof spec))
+        c = chr_open(v->loop, "gdbserver", spec, "gdb");
+    if (c == NULL) {
+        print(out, out_ud, "cannot listen there; the program's standard error says why");
+        return VM_E_IO;
+    }
+    backend_add(v, c);
+    if (!gdb_open(c, v))
+        return VM_E_NOMEM;
+    print(out, out_ud, "Waiting for gdb connection on ");
+    print(out, out_ud, c->where);
+    print(out, out_ud, "\n");
+    return VM_OK;
+}
+
 static int run_chardev_send_break(void *ud, const char *args, vm_text_fn out, void *out_ud)
 {
     char id[CHR_ID_BYTES] = "";
@@ -256,6 +285,7 @@ bool console_commands(struct vmrun *v)
         { "q", NULL, "quit", run_quit },
         { "info chardev", NULL, "character backends", run_chardev },
         { "ringbuf_read", "ID", "what a ringbuf backend has kept", run_ringbuf_read },
+        { "gdbserver", "[tcp::PORT]", "let gdb come, as -gdb does", run_gdbserver },
         { "chardev-send-break", "ID", "a break to who uses a backend", run_chardev_send_break },
     };
     disks_of = v->m;

@@ -182,6 +182,8 @@ void pid_file_remove(void);
 bool backends_open(struct vmrun *v);
 void backends_close(struct vmrun *v);
 struct chr *backend_find(const char *id);
+/** One more, to be closed with the others. */
+void backend_add(struct vmrun *v, struct chr *c);
 
 /* ---- gdb.c ---- */
 /** Let gdb connect to a backend. False after a line. */

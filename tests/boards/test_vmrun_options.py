@@ -316,6 +316,20 @@ def test_monitor_on_a_socket_comes_back(kernel, start, tmp_path):
         assert child.wait(20) == 0
 
 
+def test_gdb_server_later(kernel, start, tmp_path):
+    path, gdb = str(tmp_path / "s"), str(tmp_path / "gdb")
+    start("-kernel", kernel(HALT), "-monitor", f"unix:{path},server,nowait", "-serial", "null")
+    with connect(path) as s:
+        until(s, b"(vmrun) ")
+        s.sendall(f"gdbserver unix:{gdb}\r".encode())
+        assert b"Waiting for gdb connection on unix:" in until(s, b"(vmrun) ")
+        with connect(gdb) as g:
+            g.sendall(b"$qSupported#37")
+            assert receive(g, 2) == b"+$"
+        s.sendall(b"gdbserver\r")
+        assert b"already" in until(s, b"(vmrun) ")
+
+
 def test_ringbuf(kernel, tmp_path):
     done, text = ask("ringbuf_read r", "ringbuf_read r", "ringbuf_read nosuch", "quit",
                      args=["-kernel", kernel(b"".join(out8(0x3F8, c) for c in b"kept") + HALT),
