@@ -216,6 +216,23 @@ def test_a_fat_disk_of_mtools_and_back(tmp_path):
     assert tool(["mtype", "-i", disk, "::answer.txt"]) == "from the guest\n"
 
 
+def test_saving_and_loading_in_the_middle_of_a_transfer(tmp_path):
+    disk = str(tmp_path / "disk.img")
+    data = make_disk(disk)
+    with floppy_guest(tmp_path, floppy(disk)) as g:
+        g.shell()
+        load(g, "floppy")
+        g.run("head -c 512 /dev/fd0 > /dev/null")
+        g.serial.send_line("md5sum /dev/fd0; echo do''ne")
+        for _ in range(5):
+            time.sleep(0.05)
+            g.machine.pause()
+            g.machine.load(g.machine.save())
+            g.machine.resume()
+        m = g.expect(r"([0-9a-f]{32})  /dev/fd0\r*\ndone")
+        assert m.group(1).decode() == md5(data)
+
+
 def test_linux_sees_a_change_of_disk(tmp_path):
     disks = [str(tmp_path / name) for name in ("a.img", "b.img")]
     data = [make_disk(path, DISK, seed) for seed, path in enumerate(disks)]
