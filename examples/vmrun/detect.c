@@ -75,6 +75,23 @@ static bool is_iso(const struct probe *p)
     return at(p, 16 * 2048 + 1, "CD001", 5);
 }
 
+/** The primary descriptor says how many blocks there are [ECMA-119 §8.4.8]. Tools add up to 150
+ * blocks of padding that others cut off again; more is missing from a download that did not finish.
+ */
+static bool is_whole(const struct probe *p, const char *option, const char *path)
+{
+    enum { DESCRIPTOR = 16 * 2048, BLOCK = 2048, PADDING = 150 };
+    if (!is_iso(p) || p->head[DESCRIPTOR] != 1)
+        return true;
+    const uint64_t blocks = le32(p->head + DESCRIPTOR + 80);
+    if (p->size / BLOCK + PADDING >= blocks)
+        return true;
+    say("%s%s%s: the CD-ROM image is cut short: %llu bytes of %llu", option,
+        *option != '\0' ? " " : "", path, (unsigned long long)p->size,
+        (unsigned long long)(blocks * BLOCK));
+    return false;
+}
+
 /** [Linux-boot]: the setup header's magic, with a boot sector's signature before it. */
 static bool is_linux(const struct probe *p)
 {
@@ -158,6 +175,8 @@ static bool decide(struct parse *p, const char *path, const struct probe *probe)
     char text[64];
     const char *format;
     if (is_iso(probe)) {
+        if (!is_whole(probe, "", path))
+            return false;
         p->o->took_cd = true;
         p->took = "a CD-ROM";
         return take_drive(p, path, ",media=cdrom,format=raw,readonly=on");
@@ -193,9 +212,18 @@ static bool decide(struct parse *p, const char *path, const struct probe *probe)
     return false;
 }
 
+static struct probe probe; /* 64 KiB are much for a stack */
+
+bool check_cdrom(const char *option, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || access(path, R_OK) != 0)
+        return true; /* a device or a protocol; or what is wrong is said elsewhere */
+    return st.st_size == 0 || (read_probe(path, &probe) && is_whole(&probe, option, path));
+}
+
 bool take_file(struct parse *p, const char *path)
 {
-    static struct probe probe; /* 64 KiB are much for a stack */
     if (!read_probe(path, &probe) || !decide(p, path, &probe))
         return false;
     if (p->speak)

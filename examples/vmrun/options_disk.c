@@ -188,7 +188,8 @@ static bool opt_hdd(struct parse *p, const char *arg)
 }
 static bool opt_cdrom(struct parse *p, const char *arg)
 {
-    return add_file(p, "-cdrom", arg, ",if=ide,index=2,media=cdrom,readonly=on");
+    return check_cdrom("-cdrom", arg) &&
+           add_file(p, "-cdrom", arg, ",if=ide,index=2,media=cdrom,readonly=on");
 }
 static bool opt_fda(struct parse *p, const char *arg)
 {

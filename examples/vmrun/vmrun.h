@@ -152,6 +152,8 @@ bool opt_gdb_short(struct parse *p, const char *arg);
 /* detect.c */
 /** A file without an option: what is it? Says in one line what it was taken for. */
 bool take_file(struct parse *p, const char *path);
+/** A CD-ROM image is all there. False after a line. */
+bool check_cdrom(const char *option, const char *path);
 
 /* ---- trace.c ---- */
 struct trace;

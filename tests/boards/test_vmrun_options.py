@@ -116,6 +116,17 @@ def test_bad_input(args, words, disk, kernel):
     refused(*args, words=words)
 
 
+def test_truncated_cd(disk):
+    size = (5000).to_bytes(4, "little")
+    path = disk("cd.iso", 70000, _32768=b"\1CD001\1", _32848=size)
+    refused(path, words=["cut short", "70000", str(5000 * 2048)])
+    refused("-cdrom", path, words=["-cdrom", "cut short"])
+
+
+def test_floppy_of_odd_size(disk):
+    refused("-fda", disk("odd", 100000), words=["floppy", "100000"])
+
+
 # ---- FILE ----
 
 @pytest.mark.parametrize("name, at, size, words", [
