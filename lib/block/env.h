@@ -67,6 +67,11 @@ const struct vm_blk_driver *const *vm__blk_drivers(struct vm_blk_env *env); /**<
 /** An open node by node name; a new reference, or NULL. */
 struct vm_blk *vm__blk_find(struct vm_blk_env *env, const char *node_name);
 
+/** For drivers: the node that an option of @p n refers to; a new reference, or NULL with the error
+ *  set. Only what the caller of the layer wrote may refer to nodes: an image that is made to do so
+ *  would reach the disks of others. */
+struct vm_blk *vm__blk_refer(struct vm_blk_env *env, int why, const char *node_name);
+
 /** `--object secret`: keys by id. get() copies; @p len in: room, out: bytes. */
 int vm__secret_add(struct vm_blk_env *env, const char *id, const void *data, size_t len);
 int vm__secret_get(struct vm_blk_env *env, const char *id, void *data, size_t *len);

@@ -176,8 +176,12 @@ static int check_depth(const struct want *w)
 
 /* ---- children --------------------------------------------------------------------------- */
 
-static struct vm_blk *reference(struct vm_blk_env *env, const char *node_name)
+struct vm_blk *vm__blk_refer(struct vm_blk_env *env, int why, const char *node_name)
 {
+    if (why != VM_WHY_USER) {
+        vm__fail(VM_E_PERM, "an image may not refer to node '%.60s'", node_name);
+        return NULL;
+    }
     struct vm_blk *n = vm__blk_find(env, node_name);
     if (n == NULL)
         vm__fail(VM_E_NOENT, "Cannot find device='%.60s' nor node-name='%.60s'", node_name,
@@ -190,7 +194,7 @@ static struct vm_blk *open_file(struct want *w, struct vm_blk *n, uint32_t flags
 {
     const char *ref = vm__opt_str(w->o, "file");
     if (ref != NULL)
-        return reference(w->env, ref);
+        return vm__blk_refer(w->env, w->why, ref);
     struct vm_blk_options *sub = vm__opt_sub(w->o, "file");
     if (sub == NULL && w->name == NULL && !vm__opt_has(w->o, "filename")) {
         vm__fail(VM_E_INVAL, n != NULL ? "A block device must be specified for \"file\""
@@ -223,7 +227,7 @@ static struct vm_blk *open_backing(struct want *w, struct vm_blk *n)
 {
     const char *ref = vm__opt_str(w->o, "backing");
     if (ref != NULL)
-        return reference(w->env, ref);
+        return vm__blk_refer(w->env, w->why, ref);
     struct vm_blk_options *sub = vm__opt_sub(w->o, "backing");
     n->backing_overridden = sub != NULL;
     const bool named = sub == NULL || !vm__opt_has(sub, "file");

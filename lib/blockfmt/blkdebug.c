@@ -233,15 +233,13 @@ static int open_image(struct vm_blk *n, struct vm_blk_options *o, const char *na
     struct vm_blk_options *sub = vm__opt_sub(o, "image");
     const char *ref = vm__opt_str(o, "image");
     if (ref != NULL) {
-        n->file = vm__blk_find(n->env, ref);
-        if (n->file == NULL)
-            vm__fail(VM_E_NOENT, "Cannot find device='%.60s' nor node-name='%.60s'", ref, ref);
+        n->file = vm__blk_refer(n->env, (int)n->why, ref);
     } else if (sub == NULL && name == NULL) {
         vm__fail(VM_E_INVAL, "A block device must be specified for \"image\"");
     } else {
         char *filename = n->filename; /* "blkdebug:…": the image is not relative to it */
         n->filename = NULL;
-        n->file = vm__blk_open_child(n, name, NULL, sub, child_flags(n), VM_WHY_USER);
+        n->file = vm__blk_open_child(n, name, NULL, sub, child_flags(n), (int)n->why);
         n->filename = filename;
     }
     vm__options_free(sub);

@@ -256,10 +256,9 @@ static int take_pvs(struct vm_blk *n, struct vm_blk_options *o)
         const char *name = vm__opt_str(o, key);
         if (name == NULL)
             break;
-        struct vm_blk *pv = vm__blk_find(n->env, name);
+        struct vm_blk *pv = vm__blk_refer(n->env, (int)n->why, name);
         if (pv == NULL)
-            return vm__fail(VM_E_NOENT, "Cannot find device='%.60s' nor node-name='%.60s'", name,
-                            name);
+            return vm_last_error()->code;
         n->children[n->n_children++] = pv;
     }
     return VM_OK;

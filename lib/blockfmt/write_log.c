@@ -34,9 +34,9 @@ static int log_open(struct vm_blk *n, struct vm_blk_options *o)
     const char *name = vm__opt_str(o, "log");
     if (name == NULL)
         return vm__fail(VM_E_INVAL, "A block device must be specified for \"log\"");
-    s->log = vm__blk_find(n->env, name);
+    s->log = vm__blk_refer(n->env, (int)n->why, name);
     if (s->log == NULL)
-        return vm__fail(VM_E_NOENT, "Cannot find device='%.60s' nor node-name='%.60s'", name, name);
+        return vm_last_error()->code;
     s->end = vm__blk_size(s->log);
     n->children[n->n_children++] = s->log;
     pthread_mutex_init(&s->lock, NULL);

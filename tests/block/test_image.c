@@ -403,6 +403,25 @@ Test(image, nothing_an_image_names_is_opened_against_the_policy)
     vm_ctx_unref(ctx);
 }
 
+Test(image, an_image_cannot_reach_the_nodes_of_others)
+{
+    static const char *const names[] = {
+        "json:{\"driver\":\"raw\",\"file\":\"secret\"}",
+        "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"blkdebug\",\"image\":\"secret\"}}",
+        "json:{\"driver\":\"overlay\",\"file\":\"secret\"}",
+    };
+    struct vm_blk *secret = blk_memory(&p, M, "secret");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        vm_blk *n = made("top", "qed", M, NULL);
+        cr_assert_eq(finish(vm_blk_rebase(n, names[i], "raw", 1)), VM_OK);
+        vm_blk_close(n);
+        cr_assert_null(vm_blk_open(p.ctx, blk_path(&p, "top"), "qed", VM_BLK_RO | VM_BLK_PROBE));
+        cr_assert_not_null(strstr(vm_last_error()->message, i < 2 ? "may not refer" : "Driver"),
+                           "%s", vm_last_error()->message);
+    }
+    vm__blk_unref(secret);
+}
+
 Test(image, lists_and_sizes)
 {
     uint64_t need = 0, most = 0;
