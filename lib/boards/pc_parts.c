@@ -120,13 +120,16 @@ int vm__pc_build_serial(struct pc *pc)
     return VM_OK;
 }
 
-/** Keyboard, mouse and their controller; system control port A, where the A20 gates meet. */
+/** Keyboard, mouse and their controller; the coprocessor's interrupt; system control port A, where
+ * the A20 gates meet. */
 int vm__pc_build_input(struct pc *pc)
 {
     struct vm_dev *ps2 = vm__pc_add(pc, "i8042", "ps2");
     struct vm_dev *port92 = ps2 != NULL ? vm__pc_add(pc, "port92", "port92") : NULL;
-    if (port92 == NULL)
+    struct vm_dev *ferr = port92 != NULL ? vm__pc_add(pc, "ferr", "ferr") : NULL;
+    if (ferr == NULL)
         return vm_last_error()->code;
+    vm__dev_connect(ferr, 0, pc->m->lines[13]);
     vm__dev_connect(ps2, 0, pc->m->lines[1]);
     vm__dev_connect(ps2, 1, pc->m->lines[12]);
     vm__dev_connect(ps2, 2, vm__dev_pin(port92, 0));

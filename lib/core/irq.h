@@ -13,6 +13,7 @@
 #ifndef LIBVM_CORE_IRQ_H
 #define LIBVM_CORE_IRQ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,10 @@ struct vm_irq_hub {
     void *pic;
     void (*ioapic_eoi)(void *ioapic, uint8_t vector); /**< EOI broadcast. Takes the machine lock. */
     void *ioapic;
+    /** FERR#: 1 when an instruction meets an x87 exception with CR0.NE clear, 0 when it was
+     * cleared. True: IGNNE# is asserted, go on. Takes the machine lock. */
+    bool (*ferr)(void *ferr_dev, int level);
+    void *ferr_dev;
     /* Given by the processors. */
     int (*msi)(void *cpus, uint64_t address,
                uint32_t data);           /**< [SDM-3A §11.11]; any thread; wait-free.
@@ -43,7 +48,7 @@ struct vm_irq_hub {
     void (*intr)(void *cpus, int level); /**< the 8259's INT output, to LINT0 of every local APIC */
     void (*nmi)(void *cpus);             /**< LINT1 / NMI pin of every local APIC */
     void (*smi)(void *cpus);             /**< SMI# pin of the boot processor */
-    void (*sleep)(void *cpus); /**< take the processors' power away until a reset */
+    void (*sleep)(void *cpus);           /**< take the processors' power away until a reset */
     void (*a20)(void *cpus, int on); /**< A20M# of every processor: 0 forces address line 20 low */
     void *cpus;
 };

@@ -65,6 +65,14 @@ def test_firmware_handles_an_smi_and_resumes(payload):
             f.serial.expect(r"\[resumed\]", 30)
 
 
+def test_a_coprocessor_error_is_irq_13(payload):
+    with machine(payload) as f:
+        boot(f)
+        for _ in range(2):
+            f.serial.write(b"f")
+            f.serial.expect(r"\[irq 13\]", 30)
+
+
 def test_apm_switches_the_machine_off(payload):
     with machine(payload) as f:
         boot(f)

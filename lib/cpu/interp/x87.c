@@ -13,6 +13,8 @@
  */
 #include "cpu/interp/x87.h"
 
+#include "core/machine.h"
+
 enum { FSW_ES = 0x80, FSW_TOP_SHIFT = 11, FSW_TOP_AND_CONDITIONS = 0x7f00, FCW_MASKS = 0x3f };
 
 /* FXSAVE image as far as x87 is concerned [SDM-2A FXSAVE]. */
@@ -76,12 +78,18 @@ X86_NOINLINE void vm__x87_check_pending(struct vcpu *c, const struct x86_insn *i
         x87_leave(c);
         vm__x86_fault(c, i, X86_XMF, 0);
     }
-    /* With CR0.NE clear the chip set is told through FERR# and IRQ 13; nothing here wires it. What
-     * its handler ends with, FNCLEX, is done here: the host would take the exception otherwise. */
-    if (c->x87_live)
-        __asm__ volatile("fnclex");
-    else
-        c->st.fsw &= FSW_TOP_AND_CONDITIONS;
+    /* With CR0.NE clear the chipset is told, which interrupts: then this instruction has to wait. If
+     * it does not interrupt, or asserts IGNNE#, the exception is forgotten: the host would take it
+     * otherwise. */
+    bool live = c->x87_live;
+    const struct vm_irq_hub *hub = &c->cpus->m->irq_hub;
+    x86_callout(c, i);
+    if (hub->ferr != NULL && !hub->ferr(hub->ferr_dev, 1) && (c->st.rflags & X86_IF) &&
+        c->st.shadow == 0 && (atomic_load(&c->req) & VM_CPU_REQ_INTR))
+        vm__x86_restart(c, i);
+    c->st.fsw &= FSW_TOP_AND_CONDITIONS;
+    if (live)
+        x87_enter(c);
 }
 
 /* Start of every waiting instruction. */
@@ -299,9 +307,25 @@ X86_H_CALLS(x87_fldcw)
     }
 }
 
+/** An exception was waiting when this instruction cleared it. */
+static X86_NOINLINE void drop_ferr(struct vcpu *c, const struct x86_insn *i)
+{
+    const struct vm_irq_hub *hub = &c->cpus->m->irq_hub;
+    x86_callout(c, i);
+    if (hub->ferr != NULL)
+        (void)hub->ferr(hub->ferr_dev, 0);
+}
+
+static inline bool asserts_ferr(const struct vcpu *c)
+{
+    return (c->st.fsw & FSW_ES) && !(c->st.cr0 & X86_CR0_NE);
+}
+
 X86_H(x87_fnclex)
 {
     x87_leave(c);
+    if (x86_unlikely(asserts_ferr(c)))
+        drop_ferr(c, i);
     c->st.fsw &= 0x7f00;
     X86_NEXT(c, i);
 }
@@ -318,6 +342,8 @@ static void init(struct vcpu *c)
 X86_H(x87_fninit)
 {
     x87_leave(c);
+    if (x86_unlikely(asserts_ferr(c)))
+        drop_ferr(c, i);
     init(c);
     X86_NEXT(c, i);
 }

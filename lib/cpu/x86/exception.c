@@ -135,6 +135,14 @@ _Noreturn void vm__x86_fault(struct vcpu *c, const struct x86_insn *i, unsigned 
     vm__x86_raise(c, &e);
 }
 
+_Noreturn void vm__x86_restart(struct vcpu *c, const struct x86_insn *i)
+{
+    vm__x86_stop_at(c, i);
+    c->step_tf = false;
+    c->dr_hits = 0;
+    longjmp(c->jmp, 1);
+}
+
 _Noreturn void vm__x86_page_fault(struct vcpu *c, const struct x86_insn *i, uint64_t lin,
                                   uint32_t error)
 {

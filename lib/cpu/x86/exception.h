@@ -15,6 +15,8 @@
 
 /** Set st.rip to the instruction (exact, from its block), settle the instruction count and raise.
  * @p i NULL: st.rip is exact already. @p error is ignored for vectors without an error code. */
+/** Leave instruction @p i before it did anything, look at events, and come back to it. */
+_Noreturn void vm__x86_restart(struct vcpu *c, const struct x86_insn *i);
 _Noreturn void vm__x86_fault(struct vcpu *c, const struct x86_insn *i, unsigned vector,
                              uint32_t error);
 /** #PF with CR2. */

@@ -1,11 +1,11 @@
 ; SPDX-License-Identifier: MIT
-; A payload for tests of reset: says on COM1 what firmware left, then obeys one letter.
+; A payload for tests of reset and of what real mode needs: says on COM1 what firmware left, then obeys one letter.
 ;
 ; It looks like a Linux kernel of boot protocol 2.00, so it is started at its 16-bit entry: labels
 ; are offsets in DS, ES and SS; CS is 20h paragraphs higher.
 ; Letters: 1 port 92h, 2 CF9h hard, 3 keyboard controller, 4 triple fault, 5 ACPI reset register,
 ; 6 jump to FFFF:0, 7 CF9h soft, r reset and return by shutdown code 0Ah, s SMI round trip,
-; o APM power off.
+; f x87 exception by IRQ 13, o APM power off.
         bits 16
         org 0
 
@@ -67,6 +67,8 @@ read:   mov dx, 0x3fd
         je and_return
         cmp al, 's'
         je by_smi
+        cmp al, 'f'
+        je by_ferr
         cmp al, 'o'
         je power_off
         jmp read
@@ -147,6 +149,53 @@ by_smi: mov ebx, 0x12345678
         mov si, survived
         call print
         jmp read
+
+; A division by zero, unmasked, with CR0.NE clear: IRQ 13 comes before the FWAIT, once.
+by_ferr:
+        cli
+        xor ax, ax
+        mov es, ax
+        mov word [es:0x75 * 4], irq13 - 0x200
+        mov [es:0x75 * 4 + 2], cs
+        in al, 0x21
+        and al, 0xfb            ; the cascade
+        out 0x21, al
+        in al, 0xa1
+        and al, 0xdf            ; IRQ 13
+        out 0xa1, al
+        mov eax, cr0
+        and eax, ~0x2e          ; NE, TS, EM, MP
+        mov cr0, eax
+        mov byte [faults], 0
+        fninit
+        fldcw [unmasked]
+        sti
+        fld1
+        fldz
+        fdivp
+        fwait
+        fnstsw ax               ; the handler cleared the exception
+        cli
+        fninit
+        test al, 0x84
+        jnz read
+        cmp byte [faults], 1
+        jne read
+        test byte [status], 4   ; and saw it: ZE
+        jz read
+        mov si, interrupted
+        call print
+        jmp read
+irq13:  push ax
+        inc byte [faults]
+        fnstsw [status]
+        out 0xf0, al
+        fnclex
+        mov al, 0x20
+        out 0xa0, al
+        out 0x20, al
+        pop ax
+        iret
 
 power_off:
         mov ax, 0x5300          ; installation check
@@ -273,6 +322,10 @@ hello:  db "[boot ", 0
 ready:  db "ready]", 13, 10, 0
 is_back: db "[back]", 13, 10, 0
 survived: db "[resumed]", 13, 10, 0
+interrupted: db "[irq 13]", 13, 10, 0
+unmasked: dw 0x037b             ; ZM clear
+status: dw 0
+faults: db 0
 no_idt: dw 0
         dd 0
 entry:  times 20 db 0
