@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "block/env.h"
+#include "block/image.h"
 #include "block/request.h"
 #include "support.h"
 
@@ -138,6 +139,37 @@ static void spread(void)
     assert(vm__pool_for(pool, 0, count_up, counts) == VM_OK);
 }
 
+/* Copies run on the pool; a user of the source goes on meanwhile. */
+static void *read_on(void *n)
+{
+    uint8_t buf[4096];
+    for (int i = 0; i < 200; i++) {
+        vm__blk_io_begin(n);
+        assert(vm__blk_read(n, (uint64_t)(i % 256) * 4096, buf, sizeof buf) == VM_OK);
+        vm__blk_io_end(n);
+    }
+    return NULL;
+}
+
+static void copies(void)
+{
+    pthread_t reader;
+    struct vm_blk *from = blk_memory(&p, 16 * SIZE, NULL), *to = blk_memory(&p, 16 * SIZE, NULL);
+    assert(from != NULL && to != NULL);
+    for (unsigned i = 0; i < 16; i++)
+        assert(blk_fill(from, (uint64_t)i * SIZE + i * 100, SIZE / 3, (uint8_t)i) == VM_OK);
+    assert(pthread_create(&reader, NULL, read_on, from) == 0);
+    const struct vm_blk_convert c = {
+        .from = from, .to = to, .len = 16 * SIZE, .sparse_bytes = 4096
+    };
+    uint64_t at = 0;
+    assert(vm__blk_convert(&c, NULL) == VM_OK);
+    assert(vm__blk_compare(from, to, false, NULL, &at) == 0);
+    pthread_join(reader, NULL);
+    vm__blk_unref(from);
+    vm__blk_unref(to);
+}
+
 int main(int argc, char **argv)
 {
     n_threads = argc > 1 ? (unsigned)atoi(argv[1]) : 4;
@@ -145,6 +177,7 @@ int main(int argc, char **argv)
     assert(n_threads >= 1 && n_threads <= MAX_THREADS);
     blk_init(&p);
     spread();
+    copies();
 
     struct vm_blk *base = blk_memory(&p, SIZE, "base");
     assert(base != NULL && blk_fill(base, 0, SIZE, 0x11) == VM_OK);
