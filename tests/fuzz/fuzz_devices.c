@@ -232,13 +232,17 @@ static void step(struct fuzz *z)
     }
 }
 
-/** Load a damaged copy of a device's own state: refused or taken, all must go on until a reset. */
+/**
+ * Load a damaged copy of a device's own state: taken, or refused and put back as it was, which is
+ * what the machine does (core/snapshot.c); all must go on.
+ */
 static void load_damaged(struct fuzz *z, struct vm_dev *dev)
 {
-    struct vm_buf saved = { 0 };
+    struct vm_buf good = { 0 }, saved = { 0 };
     struct vm_reader r;
 
     vm__lock(dev->m);
+    vm__fields_save(&good, dev->cls->fields, dev->state);
     vm__fields_save(&saved, dev->cls->fields, dev->state);
     for (unsigned i = 0; i < 4 && saved.len > 0; i++)
         saved.data[below(z, saved.len)] = (uint8_t)some_value(z);
@@ -246,10 +250,20 @@ static void load_damaged(struct fuzz *z, struct vm_dev *dev)
     int st = vm__fields_load(&r, dev->cls->fields, 1, dev->state);
     if (st == VM_OK && dev->cls->post_load != NULL)
         st = dev->cls->post_load(dev);
-    if (st != VM_OK)
-        vm__dev_reset(dev, VM_DEV_RESET_COLD);
+    if (st != VM_OK) {
+        r = (struct vm_reader) { .data = good.data, .len = good.len };
+        st = vm__fields_load(&r, dev->cls->fields, 1, dev->state);
+        if (st == VM_OK && dev->cls->post_load != NULL)
+            st = dev->cls->post_load(dev);
+        if (st != VM_OK) {
+            fprintf(stderr, "%s does not take its own state back: %s\n", dev->cls->name,
+                    vm_last_error()->message);
+            exit(1);
+        }
+    }
     vm__unlock(dev->m);
     free(saved.data);
+    free(good.data);
     for (unsigned i = 0; i < 100; i++)
         step(z);
     for (unsigned i = 0; i < z->n_devices; i++)
