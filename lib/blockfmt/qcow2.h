@@ -48,6 +48,7 @@ enum {
     QCOW2_I_COMPRESSION = 1 << 3,
     QCOW2_I_EXTENDED_L2 = 1 << 4,
     QCOW2_C_LAZY = 1 << 0,
+    QCOW2_A_BITMAPS = 1 << 0,
 
     QCOW2_ZLIB = 0,
     QCOW2_ZSTD = 1,

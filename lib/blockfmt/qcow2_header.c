@@ -82,6 +82,10 @@ static int check_features(struct vm_blk *n)
         ((s->incompatible & QCOW2_I_COMPRESSION) == 0) != (s->compression == QCOW2_ZLIB))
         return vm__fail(VM_E_CORRUPT, "Unknown compression type %u", s->compression);
     bool writing = vm__blk_writable(n);
+    /* A write would make the bitmaps wrong, a repair take their clusters for leaks. */
+    if (s->autoclear & QCOW2_A_BITMAPS && (writing || n->flags & VM_OPEN_CHECK))
+        return vm__fail(VM_E_NOTSUP,
+                        "qcow2 images with dirty bitmaps can only be opened read-only");
     if (s->incompatible & QCOW2_I_CORRUPT && writing && !(n->flags & VM_OPEN_CHECK))
         return vm__fail(VM_E_CORRUPT, "qcow2: Image is corrupt; cannot be opened read/write");
     return VM_OK;
@@ -117,7 +121,7 @@ static int use_extension(struct vm_blk *n, uint32_t type, const uint8_t *data, u
         n->backing_format = strndup((const char *)data, len);
         return n->backing_format != NULL ? VM_OK : vm__fail_nomem(len);
     }
-    /* The list of dirty bitmaps is only right while nobody who does not keep it writes. */
+    /* Without its bit (check_features) the list of dirty bitmaps is out of date already. */
     if (type == QCOW2_EXT_BITMAPS && vm__blk_writable(n))
         return VM_OK;
     size_t padded = 8 + (((size_t)len + 7) & ~(size_t)7);
