@@ -166,6 +166,15 @@ int vm__bmap_discard(struct vm_bmap *b, uint64_t off, uint64_t len, uint32_t fla
 int vm__bmap_flush(struct vm_bmap *b, uint32_t flags);
 int vm__bmap_status(struct vm_bmap *b, uint64_t off, uint64_t len, struct vm_extent *e);
 
+/* The same for a driver whose state begins with its map, which has nothing to add. */
+int vm__bmap_node_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags);
+int vm__bmap_node_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg,
+                        uint32_t flags);
+int vm__bmap_node_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags);
+int vm__bmap_node_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags);
+int vm__bmap_node_flush(struct vm_blk *n, uint32_t flags);
+int vm__bmap_node_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e);
+
 /** Highest end of a block in use, and how many there are; reads the whole table. For opening. */
 int vm__bmap_scan(struct vm_bmap *b, uint64_t *end, uint64_t *used);
 

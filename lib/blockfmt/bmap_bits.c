@@ -194,6 +194,21 @@ int vm__bmap_bits_write(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry 
 
 /* ---- flush ------------------------------------------------------------------------------ */
 
+/** Copy the bitmap of block @p i as number @p n. Stripe lock held. */
+static int take_one(struct vm_bmap *b, uint64_t i, struct vm_bmap_saved *out, size_t n)
+{
+    struct vm_bmap_bits *p = b->bits[i];
+    struct vm_bmap_entry e;
+    int st = vm__bmap_get(b, i, 0, &e);
+    if (st == VM_OK)
+        st = b->ops->bits_at(b, i, &e, &out->at[n]);
+    memcpy(out->bytes + n * b->bits_bytes, p->bit, b->bits_bytes);
+    p->state = SAVING;
+    atomic_fetch_sub(&b->n_dirty_bits, 1);
+    out->index[n] = i;
+    return st;
+}
+
 int vm__bmap_bits_take(struct vm_bmap *b, struct vm_bmap_saved *out)
 {
     size_t max = (size_t)atomic_load(&b->n_dirty_bits), n = 0;
@@ -206,21 +221,12 @@ int vm__bmap_bits_take(struct vm_bmap *b, struct vm_bmap_saved *out)
     if (out->at == NULL || out->index == NULL || out->bytes == NULL)
         return vm__fail_nomem(max * b->bits_bytes);
     int st = VM_OK;
-    for (uint64_t i = 0; i < b->n_blocks && n < max && st == VM_OK; i++) {
-        pthread_mutex_t *lock = vm__bmap_stripe(b, i);
-        struct vm_bmap_entry e;
-        (void)pthread_mutex_lock(lock);
-        struct vm_bmap_bits *p = b->bits[i];
-        if (p != NULL && p->state == DIRTY) {
-            st = vm__bmap_get(b, i, 0, &e);
-            if (st == VM_OK)
-                st = b->ops->bits_at(b, i, &e, &out->at[n]);
-            memcpy(out->bytes + n * b->bits_bytes, p->bit, b->bits_bytes);
-            p->state = SAVING;
-            atomic_fetch_sub(&b->n_dirty_bits, 1);
-            out->index[n++] = i;
-        }
-        (void)pthread_mutex_unlock(lock);
+    for (uint64_t stripe = 0; stripe < VM_BMAP_STRIPES && st == VM_OK; stripe++) {
+        (void)pthread_mutex_lock(&b->stripes[stripe]);
+        for (uint64_t i = stripe; i < b->n_blocks && n < max && st == VM_OK; i += VM_BMAP_STRIPES)
+            if (b->bits[i] != NULL && b->bits[i]->state == DIRTY)
+                st = take_one(b, i, out, n++);
+        (void)pthread_mutex_unlock(&b->stripes[stripe]);
     }
     out->n = n;
     return st;

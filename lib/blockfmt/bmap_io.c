@@ -311,3 +311,35 @@ int vm__bmap_status(struct vm_bmap *b, uint64_t off, uint64_t len, struct vm_ext
     }
     return VM_OK;
 }
+
+/* ---- as calls of a driver --------------------------------------------------------------- */
+
+int vm__bmap_node_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return vm__bmap_read(n->state, off, len, sg, flags);
+}
+
+int vm__bmap_node_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return vm__bmap_write(n->state, off, len, sg, flags);
+}
+
+int vm__bmap_node_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    return vm__bmap_zero(n->state, off, len, flags);
+}
+
+int vm__bmap_node_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    return vm__bmap_discard(n->state, off, len, flags);
+}
+
+int vm__bmap_node_flush(struct vm_blk *n, uint32_t flags)
+{
+    return vm__bmap_flush(n->state, flags);
+}
+
+int vm__bmap_node_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
+{
+    return vm__bmap_status(n->state, off, len, e);
+}

@@ -206,12 +206,6 @@ static int begin_writing(struct vm_blk *n, uint32_t flags)
     return st;
 }
 
-static int parallels_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg,
-                          uint32_t flags)
-{
-    return vm__bmap_read(&state_of(n)->map, off, len, sg, flags);
-}
-
 static int parallels_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg,
                            uint32_t flags)
 {
@@ -229,16 +223,6 @@ static int parallels_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint3
 {
     int st = begin_writing(n, flags);
     return st == VM_OK ? vm__bmap_discard(&state_of(n)->map, off, len, flags) : st;
-}
-
-static int parallels_flush(struct vm_blk *n, uint32_t flags)
-{
-    return vm__bmap_flush(&state_of(n)->map, flags);
-}
-
-static int parallels_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
-{
-    return vm__bmap_status(&state_of(n)->map, off, len, e);
 }
 
 /* ---- info, check, create ---------------------------------------------------------------- */
@@ -365,6 +349,8 @@ static int parallels_create(struct vm_blk_env *env, struct vm_blk_create *c)
     return st == VM_OK ? vm__blk_write(c->file, 0, h, sizeof h) : st;
 }
 
+_Static_assert(offsetof(struct parallels, map) == 0, "vm__bmap_node_read() and the others");
+
 const struct vm_blk_driver vm__parallels_driver = {
     .name = "parallels",
     .summary = "Parallels expandable disk image",
@@ -376,12 +362,12 @@ const struct vm_blk_driver vm__parallels_driver = {
     .probe = parallels_probe,
     .open = parallels_open,
     .close = parallels_close,
-    .read = parallels_read,
+    .read = vm__bmap_node_read,
     .write = parallels_write,
     .zero = parallels_zero,
     .discard = parallels_discard,
-    .flush = parallels_flush,
-    .status = parallels_status,
+    .flush = vm__bmap_node_flush,
+    .status = vm__bmap_node_status,
     .info = parallels_info,
     .check = parallels_check,
     .create = parallels_create,

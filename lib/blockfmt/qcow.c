@@ -330,27 +330,12 @@ static void qcow_close(struct vm_blk *n)
 
 /* ---- I/O -------------------------------------------------------------------------------- */
 
-static int qcow_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    return vm__bmap_read(&qcow_of(n)->map, off, len, sg, flags);
-}
-
 static int qcow_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
     struct vm_bmap *b = &qcow_of(n)->map;
     if (!(flags & VM_IO_COMPRESSED))
         return vm__bmap_write(b, off, len, sg, flags);
     return flags & VM_IO_NOWAIT ? VM_E_AGAIN : write_compressed(b, off, len, sg);
-}
-
-static int qcow_flush(struct vm_blk *n, uint32_t flags)
-{
-    return vm__bmap_flush(&qcow_of(n)->map, flags);
-}
-
-static int qcow_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
-{
-    return vm__bmap_status(&qcow_of(n)->map, off, len, e);
 }
 
 static int qcow_info(struct vm_blk *n, struct vm_blk_info *out)
@@ -399,6 +384,8 @@ static int qcow_create(struct vm_blk_env *env, struct vm_blk_create *c)
     return st == VM_OK ? vm__blk_write(c->file, 0, h, HEADER + name) : st;
 }
 
+_Static_assert(offsetof(struct qcow, map) == 0, "vm__bmap_node_read() and the others");
+
 const struct vm_blk_driver vm__qcow_driver = {
     .name = "qcow",
     .summary = "QEMU copy-on-write image, version 1",
@@ -410,10 +397,10 @@ const struct vm_blk_driver vm__qcow_driver = {
     .probe = qcow_probe,
     .open = qcow_open,
     .close = qcow_close,
-    .read = qcow_read,
+    .read = vm__bmap_node_read,
     .write = qcow_write,
-    .flush = qcow_flush,
-    .status = qcow_status,
+    .flush = vm__bmap_node_flush,
+    .status = vm__bmap_node_status,
     .info = qcow_info,
     .create = qcow_create,
 };

@@ -106,21 +106,11 @@ static void qcow2_close(struct vm_blk *n)
     free_state(n);
 }
 
-static int qcow2_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    return vm__bmap_read(&qcow2_of(n)->map, off, len, sg, flags);
-}
-
 static int qcow2_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
     if (flags & VM_IO_COMPRESSED)
         return flags & VM_IO_NOWAIT ? VM_E_AGAIN : qcow2_write_packed(n, off, len, sg);
     return vm__bmap_write(&qcow2_of(n)->map, off, len, sg, flags);
-}
-
-static int qcow2_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
-{
-    return vm__bmap_zero(&qcow2_of(n)->map, off, len, flags);
 }
 
 /** Whole clusters are given back; without a way to say zeros over a base, they stay. */
@@ -148,15 +138,7 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     return VM_OK;
 }
 
-static int qcow2_flush(struct vm_blk *n, uint32_t flags)
-{
-    return vm__bmap_flush(&qcow2_of(n)->map, flags);
-}
-
-static int qcow2_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
-{
-    return vm__bmap_status(&qcow2_of(n)->map, off, len, e);
-}
+_Static_assert(offsetof(struct qcow2, map) == 0, "vm__bmap_node_read() and the others");
 
 const struct vm_blk_driver vm__qcow2_driver = {
     .name = "qcow2",
@@ -169,12 +151,12 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .probe = qcow2_probe,
     .open = qcow2_open,
     .close = qcow2_close,
-    .read = qcow2_read,
+    .read = vm__bmap_node_read,
     .write = qcow2_write,
-    .zero = qcow2_zero,
+    .zero = vm__bmap_node_zero,
     .discard = qcow2_discard,
-    .flush = qcow2_flush,
-    .status = qcow2_status,
+    .flush = vm__bmap_node_flush,
+    .status = vm__bmap_node_status,
     .truncate = qcow2_truncate,
     .info = qcow2_info,
     .check = qcow2_check,

@@ -40,7 +40,6 @@ enum {
     QCOW2_HEADER_V3 = 104,
     QCOW2_COMPRESSION_AT = 104,
     QCOW2_HEADER_NOW = 112,
-    QCOW2_HEADER_MAX = 1024,
 
     QCOW2_I_DIRTY = 1 << 0,
     QCOW2_I_CORRUPT = 1 << 1,
@@ -62,14 +61,11 @@ enum {
 #define QCOW2_COMPRESSED (UINT64_C(1) << 62)
 #define QCOW2_ZERO       UINT64_C(1)
 #define QCOW2_OFFSET     UINT64_C(0x00fffffffffffe00)
-#define QCOW2_RESERVED   UINT64_C(0x3f000000000001fe) /* of a standard cluster's entry */
 
 #define QCOW2_EXT_END         UINT32_C(0x00000000)
 #define QCOW2_EXT_BACKING_FMT UINT32_C(0xe2792aca)
 #define QCOW2_EXT_FEATURES    UINT32_C(0x6803f857)
 #define QCOW2_EXT_BITMAPS     UINT32_C(0x23852875)
-#define QCOW2_EXT_CRYPTO      UINT32_C(0x0537be77)
-#define QCOW2_EXT_DATA_FILE   UINT32_C(0x44415441)
 
 struct vm_chunk_cache;
 

@@ -234,35 +234,7 @@ static void qed_close(struct vm_blk *n)
 
 /* ---- I/O -------------------------------------------------------------------------------- */
 
-static int qed_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    return vm__bmap_read(&qed_of(n)->map, off, len, sg, flags);
-}
-
-static int qed_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    return vm__bmap_write(&qed_of(n)->map, off, len, sg, flags);
-}
-
-static int qed_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
-{
-    return vm__bmap_zero(&qed_of(n)->map, off, len, flags);
-}
-
-static int qed_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
-{
-    return vm__bmap_discard(&qed_of(n)->map, off, len, flags);
-}
-
-static int qed_flush(struct vm_blk *n, uint32_t flags)
-{
-    return vm__bmap_flush(&qed_of(n)->map, flags);
-}
-
-static int qed_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
-{
-    return vm__bmap_status(&qed_of(n)->map, off, len, e);
-}
+_Static_assert(offsetof(struct qed, map) == 0, "vm__bmap_node_read() and the others");
 
 const struct vm_blk_driver vm__qed_driver = {
     .name = "qed",
@@ -275,12 +247,12 @@ const struct vm_blk_driver vm__qed_driver = {
     .probe = qed_probe,
     .open = qed_open,
     .close = qed_close,
-    .read = qed_read,
-    .write = qed_write,
-    .zero = qed_zero,
-    .discard = qed_discard,
-    .flush = qed_flush,
-    .status = qed_status,
+    .read = vm__bmap_node_read,
+    .write = vm__bmap_node_write,
+    .zero = vm__bmap_node_zero,
+    .discard = vm__bmap_node_discard,
+    .flush = vm__bmap_node_flush,
+    .status = vm__bmap_node_status,
     .truncate = qed_truncate,
     .info = qed_info,
     .check = qed_check,

@@ -14,7 +14,6 @@ enum {
     QED_TABLE_AT = 8, /* in clusters */
     QED_HEADER_CLUSTERS_AT = 12,
     QED_FEATURES_AT = 16,
-    QED_COMPAT_AT = 24,
     QED_AUTOCLEAR_AT = 32,
     QED_L1_AT = 40,
     QED_SIZE_AT = 48,

@@ -225,11 +225,6 @@ static void modify(struct vdi *s)
     (void)pthread_mutex_unlock(&s->map.alloc_lock);
 }
 
-static int vdi_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    return vm__bmap_read(&vdi_of(n)->map, off, len, sg, flags);
-}
-
 static int vdi_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
     modify(vdi_of(n));
@@ -248,15 +243,7 @@ static int vdi_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t fl
     return vm__bmap_discard(&vdi_of(n)->map, off, len, flags);
 }
 
-static int vdi_flush(struct vm_blk *n, uint32_t flags)
-{
-    return vm__bmap_flush(&vdi_of(n)->map, flags);
-}
-
-static int vdi_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
-{
-    return vm__bmap_status(&vdi_of(n)->map, off, len, e);
-}
+_Static_assert(offsetof(struct vdi, map) == 0, "vm__bmap_node_read() and the others");
 
 const struct vm_blk_driver vm__vdi_driver = {
     .name = "vdi",
@@ -270,12 +257,12 @@ const struct vm_blk_driver vm__vdi_driver = {
     .open = vdi_open,
     .attach_backing = vdi_attach_backing,
     .close = vdi_close,
-    .read = vdi_read,
+    .read = vm__bmap_node_read,
     .write = vdi_write,
     .zero = vdi_zero,
     .discard = vdi_discard,
-    .flush = vdi_flush,
-    .status = vdi_status,
+    .flush = vm__bmap_node_flush,
+    .status = vm__bmap_node_status,
     .truncate = vdi_truncate,
     .info = vdi_info,
     .check = vdi_check,

@@ -203,11 +203,6 @@ static int begin_writing(struct vm_blk *n, uint32_t flags)
     return st;
 }
 
-static int vhdx_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    return vm__bmap_read(&vhdx_of(n)->map, off, len, sg, flags);
-}
-
 static int vhdx_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
     int st = begin_writing(n, flags);
@@ -224,16 +219,6 @@ static int vhdx_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t f
 {
     int st = begin_writing(n, flags);
     return st == VM_OK ? vm__bmap_discard(&vhdx_of(n)->map, off, len, flags) : st;
-}
-
-static int vhdx_flush(struct vm_blk *n, uint32_t flags)
-{
-    return vm__bmap_flush(&vhdx_of(n)->map, flags);
-}
-
-static int vhdx_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
-{
-    return vm__bmap_status(&vhdx_of(n)->map, off, len, e);
 }
 
 static int vhdx_info(struct vm_blk *n, struct vm_blk_info *out)
@@ -312,6 +297,8 @@ static int vhdx_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix)
     return st;
 }
 
+_Static_assert(offsetof(struct vhdx, map) == 0, "vm__bmap_node_read() and the others");
+
 const struct vm_blk_driver vm__vhdx_driver = {
     .name = "vhdx",
     .summary = "Hyper-V disk image (VHDX)",
@@ -324,12 +311,12 @@ const struct vm_blk_driver vm__vhdx_driver = {
     .open = vhdx_open,
     .attach_backing = vhdx_attach_backing,
     .close = vhdx_close,
-    .read = vhdx_read,
+    .read = vm__bmap_node_read,
     .write = vhdx_write,
     .zero = vhdx_zero,
     .discard = vhdx_discard,
-    .flush = vhdx_flush,
-    .status = vhdx_status,
+    .flush = vm__bmap_node_flush,
+    .status = vm__bmap_node_status,
     .info = vhdx_info,
     .check = vhdx_check,
     .create = vhdx_create,

@@ -54,8 +54,8 @@ struct vhdx {
     uint8_t header[VHDX_HEADER]; /**< the current one */
     unsigned current;            /**< 0 or 1: which */
     uint64_t bat_off, bat_len, meta_off, meta_len;
-    uint32_t block, logical, physical;
-    bool has_parent, leave_allocated;
+    uint32_t block, logical;
+    bool has_parent;
     uint8_t parent_linkage[VHDX_GUID];
     uint64_t ratio;       /**< payload blocks to a sector bitmap block */
     _Atomic bool written; /**< the data GUID is this session's */

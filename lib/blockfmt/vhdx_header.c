@@ -287,21 +287,17 @@ static int read_parent(struct vm_blk *n, const uint8_t *table)
 static int read_params(struct vm_blk *n, const uint8_t *table, uint64_t *size)
 {
     struct vhdx *s = vhdx_of(n);
-    uint64_t params = 0, logical = 0, physical = 0;
+    uint64_t params = 0, logical = 0;
     int st = read_number(n, table, vhdx_params_guid, 8, &params);
     if (st == VM_OK)
         st = read_number(n, table, vhdx_size_guid, 8, size);
     if (st == VM_OK)
         st = read_number(n, table, vhdx_logical_guid, 4, &logical);
-    if (st == VM_OK)
-        st = read_number(n, table, vhdx_physical_guid, 4, &physical);
     if (st != VM_OK)
         return st;
     s->block = (uint32_t)params;
-    s->leave_allocated = params >> 32 & 1;
     s->has_parent = params >> 33 & 1;
     s->logical = (uint32_t)logical;
-    s->physical = (uint32_t)physical;
     if (s->block < VHDX_MIB || s->block > 256 * VHDX_MIB || (s->block & (s->block - 1)) != 0)
         return vm__fail(VM_E_CORRUPT, "Invalid block size %u", s->block);
     if (s->logical != 512 && s->logical != 4096)

@@ -89,7 +89,7 @@ static int open_all(struct vm_blk *n, struct vm_blk_options *o)
     if (memcmp(head, VMDK_COWD_MAGIC, 4) == 0)
         return open_bare(n, VMDK_COWD);
     if (memcmp(head, VMDK_MAGIC, 4) == 0) {
-        st = vmdk_embedded(n->file, head, &off, &len);
+        st = vmdk_embedded(head, &off, &len);
         if (st != VM_OK || len == 0)
             return st != VM_OK ? st : open_bare(n, VMDK_SPARSE);
         st = read_text(n, off, len);

@@ -28,7 +28,6 @@ enum {
     VMDK_RGD_AT = 48,
     VMDK_GD_AT = 56,
     VMDK_OVERHEAD_AT = 64,
-    VMDK_UNCLEAN_AT = 72,
     VMDK_TEST_AT = 73,
     VMDK_COMPRESS_AT = 77,
 
@@ -97,7 +96,7 @@ int vmdk_open_sparse(struct vm_blk *n, struct vmdk_extent *e);
 int vmdk_open_cowd(struct vm_blk *n, struct vmdk_extent *e);
 void vmdk_close_sparse(struct vm_blk *n, struct vmdk_extent *e);
 /** Where in the file the descriptor of an embedded one lies; 0: there is none. */
-int vmdk_embedded(struct vm_blk *file, const uint8_t *header, uint64_t *off, uint64_t *len);
+int vmdk_embedded(const uint8_t *header, uint64_t *off, uint64_t *len);
 
 /* vmdk_stream.c */
 int vmdk_read_packed(struct vm_bmap *b, const struct vm_bmap_entry *e, uint64_t index, uint64_t in,

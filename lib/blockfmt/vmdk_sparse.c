@@ -119,9 +119,8 @@ static const struct vm_bmap_ops map_ops = {
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-int vmdk_embedded(struct vm_blk *file, const uint8_t *h, uint64_t *off, uint64_t *len)
+int vmdk_embedded(const uint8_t *h, uint64_t *off, uint64_t *len)
 {
-    (void)file;
     uint64_t at = vm_le64(h + VMDK_DESCRIPTOR_AT), n = vm_le64(h + VMDK_DESCRIPTOR_SIZE_AT);
     *off = *len = 0;
     if (at == 0 || n == 0)

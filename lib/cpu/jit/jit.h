@@ -124,7 +124,6 @@ extern const struct vm_engine vm__jit_engine;
 int vm__jit_cache_init(struct vcpu *c);
 void vm__jit_cache_fini(struct vcpu *c);
 /** Forget every translation; the interpreter's blocks go with them. */
-void vm__jit_cache_flush(struct vcpu *c);
 struct jit_code *vm__jit_code_alloc(struct vcpu *c, uint32_t n);
 /** Aim site @p n of @p from at @p to. */
 void vm__jit_link(struct vcpu *c, struct jit_code *from, unsigned n, const struct jit_code *to);
