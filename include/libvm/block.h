@@ -141,6 +141,17 @@ VM_API int vm_blk_compare(vm_blk *a, vm_blk *b, uint64_t *at);
 VM_API int vm_blk_measure(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
                           const char *options, uint64_t *required, uint64_t *fully_allocated);
 
+/** What vm_blk_measure_detail() finds, in bytes. */
+typedef struct vm_blk_measured {
+    uint32_t size;        /**< sizeof(vm_blk_measured) */
+    uint32_t has_bitmaps; /**< bitmaps holds: source and target can have dirty bitmaps */
+    uint64_t required, fully_allocated;
+    uint64_t bitmaps; /**< for a copy of the source's bitmaps, in addition */
+} vm_blk_measured;
+/** vm_blk_measure() with all that there is to tell. [any] @since 0.1 */
+VM_API int vm_blk_measure_detail(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
+                                 const char *options, vm_blk_measured *out);
+
 /** A partition. */
 typedef struct vm_part_row {
     uint32_t size;     /**< sizeof(vm_part_row) */
@@ -170,15 +181,30 @@ VM_API vm_blk *vm_volume_open(vm_blk **pvs, uint32_t n_pvs, const char *name, ui
 /** Change the size. [alone] @param preallocation "off", "metadata", "falloc", "full"; NULL: off.
  *  @since 0.1 */
 VM_API int vm_blk_resize(vm_blk *blk, uint64_t size, const char *preallocation);
-/** Change properties; options as of vm_blk_create(). [alone] @since 0.1 */
+/** Change properties; options as of vm_blk_create(), named by vm_blk_list_options() with 2. [alone]
+ *  @retval VM_E_NOTSUP the format has none. @since 0.1 */
 VM_API int vm_blk_amend(vm_blk *blk, const char *options);
+/** The same in the background, with progress. [any]
+ *  @return a job, to be ended with vm_job_unref(); NULL with the error. @since 0.1 */
+VM_API vm_job *vm_blk_amend_start(vm_blk *blk, const char *options);
 /** Work on internal snapshots: "create", "apply", "delete", "load" (a read-only view) with a name
  * or id. Their list is in vm_blk_info(). [alone] @since 0.1 */
 VM_API int vm_blk_snapshot(vm_blk *blk, const char *what, const char *name);
-/** Work on dirty bitmaps: "add", "remove", "clear", "enable", "disable", "merge". [alone] @since
- * 0.1
+/**
+ * Work on dirty bitmaps, which say what was written since they were cleared. [alone]
+ * @param what    "add" (options granularity=SIZE, disabled=on), "remove", "clear", "enable",
+ *                "disable", "merge" (option source=NAME: sets in @p name what is set there)
+ * @param options "a=b,…", a JSON object, or NULL
+ * @retval VM_E_NOTSUP the format has no bitmaps.
+ * @retval VM_E_NOENT  no such bitmap.
+ * @since 0.1
  */
 VM_API int vm_blk_bitmap(vm_blk *blk, const char *what, const char *name, const char *options);
+/** "merge" from an image into another. [alone] @since 0.1 */
+VM_API int vm_blk_bitmap_merge(vm_blk *to, const char *name, vm_blk *from, const char *source);
+/** Make in @p to the bitmaps that @p from has. [alone] @param skip_broken leave out those that were
+ *  not put away in order, rather than fail. @since 0.1 */
+VM_API int vm_blk_bitmap_copy(vm_blk *from, vm_blk *to, int skip_broken);
 
 /** How to copy. Zero is a good value of everything but size. */
 typedef struct vm_convert_options {

@@ -304,17 +304,37 @@ int vm_blk_compare(vm_blk *a, vm_blk *b, uint64_t *at)
     return st;
 }
 
-int vm_blk_measure(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
-                   const char *options, uint64_t *required, uint64_t *fully_allocated)
+int vm_blk_measure_detail(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
+                          const char *options, vm_blk_measured *out)
 {
     struct vm_blk_measure m;
-    if (ctx == NULL || format == NULL || required == NULL || fully_allocated == NULL)
+    if (ctx == NULL || format == NULL || out == NULL)
         return vm__fail(VM_E_INVAL, "no context, format or place for the result");
     struct vm_blk_env *env = vm__ctx_block(ctx);
     struct vm_blk_options *o = vm__api_options(options);
     const int st = env != NULL && o != NULL ? vm__blk_measure(env, format, size, source, o, &m)
                                             : vm_last_error()->code;
     vm__options_free(o);
+    if (st != VM_OK)
+        return st;
+    const vm_blk_measured r = { .size = sizeof r,
+                                .has_bitmaps = m.has_bitmaps,
+                                .required = m.required,
+                                .fully_allocated = m.fully_allocated,
+                                .bitmaps = m.bitmaps };
+    const uint32_t room = out->size < sizeof r ? out->size : (uint32_t)sizeof r;
+    memcpy(out, &r, room);
+    out->size = room;
+    return VM_OK;
+}
+
+int vm_blk_measure(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
+                   const char *options, uint64_t *required, uint64_t *fully_allocated)
+{
+    vm_blk_measured m = { .size = sizeof m };
+    if (required == NULL || fully_allocated == NULL)
+        return vm__fail(VM_E_INVAL, "no context, format or place for the result");
+    const int st = vm_blk_measure_detail(ctx, format, size, source, options, &m);
     if (st != VM_OK)
         return st;
     *required = m.required;

@@ -37,16 +37,8 @@ int vm_blk_amend(vm_blk *blk, const char *options)
 {
     if (blk == NULL)
         return no_image();
-    if (blk->drv->amend == NULL)
-        return vm__fail(VM_E_NOTSUP, "Format driver '%s' does not support option amendment",
-                        blk->drv->name);
     struct vm_blk_options *o = vm__api_options(options);
-    int st = o != NULL ? vm__opt_check(o, blk->drv->amend_options) : vm_last_error()->code;
-    if (st == VM_OK) {
-        vm__blk_drain_begin(blk);
-        st = blk->drv->amend(blk, o, NULL, NULL);
-        vm__blk_drain_end(blk);
-    }
+    const int st = o != NULL ? vm__blk_amend(blk, o, NULL) : vm_last_error()->code;
     vm__options_free(o);
     return st;
 }
@@ -89,16 +81,23 @@ int vm_blk_bitmap(vm_blk *blk, const char *what, const char *name, const char *o
 {
     if (blk == NULL || what == NULL || name == NULL)
         return vm__fail(VM_E_INVAL, "no image, operation or name");
-    if (blk->drv->bitmap == NULL)
-        return vm__fail(VM_E_NOTSUP, "%s images have no dirty bitmaps", blk->drv->name);
     struct vm_blk_options *o = vm__api_options(options);
-    if (o == NULL)
-        return vm_last_error()->code;
-    vm__blk_drain_begin(blk);
-    const int st = blk->drv->bitmap(blk, what, name, o);
-    vm__blk_drain_end(blk);
+    const int st = o != NULL ? vm__blk_bitmap(blk, what, name, o) : vm_last_error()->code;
     vm__options_free(o);
     return st;
+}
+
+int vm_blk_bitmap_merge(vm_blk *to, const char *name, vm_blk *from, const char *source)
+{
+    if (to == NULL || name == NULL || from == NULL || source == NULL)
+        return vm__fail(VM_E_INVAL, "no image or name");
+    return vm__blk_bitmap_merge(to, name, from, source);
+}
+
+int vm_blk_bitmap_copy(vm_blk *from, vm_blk *to, int skip_broken)
+{
+    return from != NULL && to != NULL ? vm__blk_bitmap_copy(from, to, skip_broken != 0)
+                                      : no_image();
 }
 
 /* ---- jobs ------------------------------------------------------------------------------- */
@@ -108,6 +107,7 @@ struct work {
     struct vm_blk *a, *b;
     struct vm_blk_convert convert;
     char *name, *format;
+    struct vm_blk_options *options;
     bool flag;
 };
 
@@ -120,6 +120,7 @@ static void clean(struct vm_job *job, void *state, int status)
     vm__blk_unref(w->b);
     free(w->name);
     free(w->format);
+    vm__options_free(w->options);
 }
 
 static int run_convert(struct vm_job *job, void *state)
@@ -147,6 +148,13 @@ static int run_stream(struct vm_job *job, void *state)
     return vm__blk_stream(w->a, job);
 }
 
+static int run_amend(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    return vm__blk_amend(w->a, w->options, job);
+}
+
+static const struct vm_job_class amend_class = { "amend", sizeof(struct work), run_amend, clean };
 static const struct vm_job_class convert_class = { "convert", sizeof(struct work), run_convert,
                                                    clean };
 static const struct vm_job_class commit_class = { "commit", sizeof(struct work), run_commit,
@@ -214,6 +222,20 @@ vm_job *vm_blk_convert(vm_blk *from, vm_blk *to, const vm_convert_options *optio
         .in_order = o.flags & VM_CONVERT_IN_ORDER,
         .width = o.width,
     };
+    return start(job);
+}
+
+vm_job *vm_blk_amend_start(vm_blk *blk, const char *options)
+{
+    struct work *w = NULL;
+    struct vm_job *job = new_job(blk, &amend_class, &w);
+    if (job == NULL)
+        return NULL;
+    w->options = vm__api_options(options);
+    if (w->options == NULL) {
+        vm__job_unref(job);
+        return NULL;
+    }
     return start(job);
 }
 

@@ -69,6 +69,20 @@ int vm__blk_commit(struct vm_blk *n, bool empty, struct vm_job *job);
  *  up first. */
 int vm__blk_rebase(struct vm_blk *n, const char *name, const char *format, bool only_name,
                    struct vm_job *job);
+/** Change properties: options of the driver's amend_options. @p job may be NULL. */
+int vm__blk_amend(struct vm_blk *n, struct vm_blk_options *o, struct vm_job *job);
+
+/* Dirty bitmaps (bitmap.c). */
+/** The bitmaps of an image, malloc'd; none where the format has none. */
+int vm__blk_bitmap_list(struct vm_blk *n, struct vm_blk_bitmap **list, size_t *count);
+/** What @p what says, as in the driver's bitmap(). */
+int vm__blk_bitmap(struct vm_blk *n, const char *what, const char *name, struct vm_blk_options *o);
+/** Set in bitmap @p name of @p to what is set in @p source of @p from. */
+int vm__blk_bitmap_merge(struct vm_blk *to, const char *name, struct vm_blk *from,
+                         const char *source);
+/** Make in @p to what bitmaps @p from has. @p skip_broken: leave out those that are in use. */
+int vm__blk_bitmap_copy(struct vm_blk *from, struct vm_blk *to, bool skip_broken);
+
 /** Copy up all that @p n reads from backing files, and drop them. Users of @p n may go on. */
 int vm__blk_stream(struct vm_blk *n, struct vm_job *job);
 

@@ -88,6 +88,43 @@ int vm__blk_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix)
     return st;
 }
 
+struct amending {
+    struct vm_job *job;
+    uint64_t total, done;
+};
+
+/* The driver tells both numbers, a job wants to hear what is new. */
+static void on_progress(void *ud, uint64_t done, uint64_t total)
+{
+    struct amending *a = ud;
+    if (a->job == NULL)
+        return;
+    if (total != a->total)
+        vm__job_total(a->job, a->total = total);
+    if (done > a->done)
+        vm__job_done(a->job, done - a->done);
+    a->done = done > a->done ? done : a->done;
+}
+
+int vm__blk_amend(struct vm_blk *n, struct vm_blk_options *o, struct vm_job *job)
+{
+    struct amending a = { .job = job };
+    if (n->drv->amend == NULL)
+        return vm__fail(VM_E_NOTSUP, "Format driver '%s' does not support option amendment",
+                        n->drv->name);
+    if (!vm__blk_writable(n))
+        return vm__fail(VM_E_PERM, "Block node is read-only");
+    int st = vm__opt_check(o, n->drv->amend_options);
+    if (st != VM_OK)
+        return st;
+    vm__blk_drain_begin(n);
+    st = vm__blk_flush(n, 0);
+    if (st == VM_OK)
+        st = n->drv->amend(n, o, on_progress, &a);
+    vm__blk_drain_end(n);
+    return st;
+}
+
 int vm__blk_measure(struct vm_blk_env *env, const char *format, uint64_t size,
                     struct vm_blk *source, struct vm_blk_options *o, struct vm_blk_measure *out)
 {

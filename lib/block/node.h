@@ -162,6 +162,20 @@ struct vm_blk_snapshot {
     uint64_t disk_size;
 };
 
+/** A persistent dirty bitmap. */
+struct vm_blk_bitmap {
+    char name[1024];
+    uint64_t granularity; /**< bytes that a bit stands for */
+    bool in_use;          /**< was not put away: its contents cannot be trusted */
+    bool enabled;         /**< writes are recorded */
+};
+
+/** The contents of one: bit i, lowest of a byte first, is the i-th stretch of the disk. */
+struct vm_blk_bits {
+    uint64_t granularity, n_bits;
+    uint8_t *bits; /**< malloc'd */
+};
+
 /** What an image of some content would need: measure. */
 struct vm_blk_measure {
     uint64_t required, fully_allocated;
@@ -246,9 +260,13 @@ struct vm_blk_driver {
     int (*state_read)(struct vm_blk *n, uint64_t off, void *buf, size_t len); /**< VM state */
     int (*state_write)(struct vm_blk *n, uint64_t off, const void *buf, size_t len);
 
-    /** Persistent dirty bitmaps: "add", "remove", "clear", "enable", "disable", "merge"; see
-     * bitmap.h. */
+    /** Persistent dirty bitmaps: "add" (options granularity, disabled), "remove", "clear",
+     *  "enable", "disable", "merge" (option source: a bitmap of the same image). */
     int (*bitmap)(struct vm_blk *n, const char *what, const char *name, struct vm_blk_options *o);
+    int (*bitmap_list)(struct vm_blk *n, struct vm_blk_bitmap **list, size_t *count);
+    int (*bitmap_read)(struct vm_blk *n, const char *name, struct vm_blk_bits *out);
+    /** Set in @p name what is set in @p bits. */
+    int (*bitmap_merge)(struct vm_blk *n, const char *name, const struct vm_blk_bits *bits);
 
     /* Without a node. */
     int (*create)(struct vm_blk_env *env, struct vm_blk_create *c);

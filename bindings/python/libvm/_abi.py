@@ -280,6 +280,16 @@ class vm_blk_check_result(C.Structure):
 vm_blk_problem_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p)
 
 
+class vm_blk_measured(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("has_bitmaps", C.c_uint32),
+        ("required", C.c_uint64),
+        ("fully_allocated", C.c_uint64),
+        ("bitmaps", C.c_uint64),
+    ]
+
+
 class vm_part_row(C.Structure):
     _fields_ = [
         ("size", C.c_uint32),
@@ -388,7 +398,10 @@ vm_monitor_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, vm_text_fn, C.c_voi
 
 FUNCTIONS = {
     "vm_blk_amend": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_blk_amend_start": (C.c_void_p, [C.c_void_p, C.c_char_p]),
     "vm_blk_bitmap": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p]),
+    "vm_blk_bitmap_copy": (C.c_int, [C.c_void_p, C.c_void_p, C.c_int]),
+    "vm_blk_bitmap_merge": (C.c_int, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_char_p]),
     "vm_blk_check": (C.c_int, [C.c_void_p, C.c_uint32, C.POINTER(vm_blk_check_result), vm_blk_problem_fn, C.c_void_p]),
     "vm_blk_close": (None, [C.c_void_p]),
     "vm_blk_commit": (C.c_void_p, [C.c_void_p, C.c_int]),
@@ -402,6 +415,7 @@ FUNCTIONS = {
     "vm_blk_list_options": (C.c_int, [C.c_void_p, C.c_char_p, C.c_int, vm_list_fn, C.c_void_p]),
     "vm_blk_map": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, vm_blk_map_fn, C.c_void_p]),
     "vm_blk_measure": (C.c_int, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_char_p, C.POINTER(C.c_uint64), C.POINTER(C.c_uint64)]),
+    "vm_blk_measure_detail": (C.c_int, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_char_p, C.POINTER(vm_blk_measured)]),
     "vm_blk_open": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint32]),
     "vm_blk_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_blk_rebase": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_int]),
