@@ -3,6 +3,7 @@
  * @file options_machine.c
  * Options for what the machine is: processors, memory, clock, devices, identity.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -59,25 +60,52 @@ static bool opt_smp(struct parse *p, const char *arg)
     return ok && (vm_config_set_u64(p->cfg, "cpu.count", n[0]) == VM_OK || say_last("-smp"));
 }
 
-/** -accel NAME[,…]: several in order of preference, as "kvm:jit:interp" or by repetition. */
-static bool opt_accel(struct parse *p, const char *arg)
+/* Engines in order of preference: appended to those of -accel so far. */
+static bool add_engine(struct parse *p, const char *name, size_t len)
 {
-    char text[128];
-    const size_t n = strcspn(arg, ",");
-    if (n >= sizeof text) {
-        say("-accel %s: not known", arg);
+    char *list = p->o->engines;
+    const size_t n = strlen(list), size = sizeof p->o->engines;
+
+    /* QEMU's name for "no hardware": whatever software engines there are. */
+    if (len == 3 && memcmp(name, "tcg", 3) == 0) {
+        name = "auto";
+        len = 4;
+    }
+    if (len + 2 > size - n) {
+        say("-accel %.40s: too many engines", name);
         return false;
     }
-    memcpy(text, arg, n);
-    text[n] = '\0';
-    if (strcmp(text, "help") == 0) {
+    (void)snprintf(list + n, size - n, "%s%.*s", n != 0 ? "," : "", (int)len, name);
+    return true;
+}
+
+/** -accel NAME[,NAME…][,option=…]: as "kvm,jit,interp", "kvm:jit:interp" or by repetition. */
+static bool opt_accel(struct parse *p, const char *arg)
+{
+    static const char *const names[] = { "thread", "tb-size", "one-insn-per-tb", "kernel-irqchip",
+                                         NULL };
+    const char *at = arg;
+
+    if (strcmp(arg, "help") == 0) {
         p->done = true;
         return vm_list(p->ctx, VM_LIST_ENGINES, print_row, NULL) == VM_OK || say_last("-accel");
     }
-    for (char *c = text; *c != '\0'; c++)
-        *c = *c == ':' ? ',' : *c;
-    /* QEMU's name for "no hardware": whatever software engine is best. */
-    return set_key(p, "-accel", "engine", strcmp(text, "tcg") == 0 ? "auto" : text);
+    for (size_t len; *at != '\0'; at += len + (at[len] != '\0')) {
+        len = strcspn(at, ":,=");
+        if (at[len] == '=')
+            break;
+        if (!add_engine(p, at, len))
+            return false;
+    }
+    if (!set_key(p, "-accel", "engine", p->o->engines))
+        return false;
+    struct opts o;
+    if (*at == '\0')
+        return true;
+    if (!opts_parse(&o, "-accel", at, NULL, names))
+        return false;
+    opts_free(&o);
+    return true;
 }
 
 static bool opt_enable_kvm(struct parse *p, const char *arg)
@@ -348,7 +376,8 @@ static const struct option rows[] = {
     { "-machine", "NAME", NULL, opt_machine, "board: pc; accel=, hpet= are understood" },
     { "-M", "NAME", NULL, opt_machine, NULL },
     { "-cpu", "MODEL", NULL, opt_cpu, "processor model, +feature, -feature; help lists them" },
-    { "-accel", "NAME", NULL, opt_accel, "engine: auto, kvm, jit, interp" },
+    { "-accel", "NAME[,NAME]", NULL, opt_accel,
+      "engines, preferred first: auto, jit, interp; help lists them" },
     { "-enable-kvm", NULL, NULL, opt_enable_kvm, NULL },
     { "-smp", "N", NULL, opt_smp, "processors; cores=, threads= and sockets= are understood" },
     { "-m", "SIZE", NULL, opt_memory, "memory: 512M, 4G; a bare number is MiB" },

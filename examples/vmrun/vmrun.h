@@ -56,6 +56,7 @@ struct options {
     bool snapshot;
     bool took_cd, took_floppy; /**< given as FILE: start from it */
     unsigned n_devices;        /**< "device.N" keys so far */
+    char engines[128];         /**< "engine" key so far, from -accel */
     bool has_kernel, has_boot, has_path; /**< -kernel, -boot, -L were given */
     uint32_t trace;                      /**< VM_LOG_* from -d */
     const char *trace_file;

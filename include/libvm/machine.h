@@ -53,6 +53,19 @@ VM_API int vm_machine_stop(vm_machine *m);
 VM_API int vm_machine_reset(vm_machine *m, int kind);
 /** Press the power button: the guest is asked to power off. [any] @since 0.1 */
 VM_API int vm_machine_power_button(vm_machine *m);
+/**
+ * Have another engine run the machine from now on: one of those that key "engine" named when it was
+ * built ("jit,interp"; "auto" names all that suit this host). The guest notices nothing: CPUID was
+ * settled then, as what all of them can run. Running processors are stopped for a moment.
+ * [owner] Not while vm_run() is at work on another thread.
+ * @retval VM_E_NOENT  no engine of this name
+ * @retval VM_E_NOTSUP the machine was not built for it
+ * @retval VM_E_STATE  called from a callback of the running machine
+ * On every error the machine keeps the engine it has. @since 0.1
+ */
+VM_API int vm_machine_set_engine(vm_machine *m, const char *name);
+/** Name of the engine at work, or NULL. The library owns the string. [any] @since 0.1 */
+VM_API const char *vm_machine_engine(const vm_machine *m);
 /** [any] VM_ST_*. @since 0.1 */
 VM_API int vm_machine_state(const vm_machine *m);
 /**

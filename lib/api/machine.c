@@ -70,6 +70,20 @@ int vm_machine_power_button(vm_machine *m)
     return VM_OK;
 }
 
+int vm_machine_set_engine(vm_machine *m, const char *name)
+{
+    if (m == NULL || name == NULL)
+        return vm__fail(VM_E_INVAL, "no machine or no engine's name");
+    return vm__run_set_engine(m, name);
+}
+
+const char *vm_machine_engine(const vm_machine *m)
+{
+    if (m == NULL || m->n_cpus == 0 || m->cpu_class->engine == NULL)
+        return NULL;
+    return m->cpu_class->engine(m);
+}
+
 int vm_machine_state(const vm_machine *m)
 {
     return m != NULL ? vm__run_state(m) : no_machine();

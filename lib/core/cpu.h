@@ -74,6 +74,9 @@ struct vm_cpu_class {
     int (*post_load)(struct vm_cpu *cpu);
     /** Name the models (VM_LIST_CPUS) or engines (VM_LIST_ENGINES); may be NULL. */
     int (*list)(int what, int (*fn)(void *ud, const char *name, const char *summary), void *ud);
+    /** Have another engine run the machine; every processor stands still. */
+    int (*set_engine)(struct vm_machine *m, const char *name);
+    const char *(*engine)(const struct vm_machine *m); /**< the one at work */
 };
 
 /**

@@ -432,6 +432,20 @@ int vm__run_hold(struct vm_machine *m)
     return VM_OK;
 }
 
+int vm__run_hold_locked(struct vm_machine *m)
+{
+    for (;;) {
+        const int st = vm__run_hold(m);
+        if (st != VM_OK)
+            return st;
+        vm__lock(m);
+        if (vm__run_state(m) != VM_ST_RUNNING || m->run->held)
+            return VM_OK;
+        vm__unlock(m);
+        vm__run_release(m);
+    }
+}
+
 void vm__run_release(struct vm_machine *m)
 {
     struct vm_run *run = m->run;
@@ -448,6 +462,19 @@ void vm__run_release(struct vm_machine *m)
     if (last)
         vm__loop_wake(m->loop);
     vm__unlock(m);
+}
+
+int vm__run_set_engine(struct vm_machine *m, const char *name)
+{
+    if (m->n_cpus == 0 || m->cpu_class->set_engine == NULL)
+        return vm__fail(VM_E_NOTSUP, "the machine has no processor");
+    int st = vm__run_hold_locked(m);
+    if (st != VM_OK)
+        return st;
+    st = m->cpu_class->set_engine(m, name);
+    vm__unlock(m);
+    vm__run_release(m);
+    return st;
 }
 
 int vm__run_wait(struct vm_machine *m, uint32_t mask, int64_t timeout_ns, int *state)

@@ -101,8 +101,13 @@ int vm__run_reset(struct vm_machine *m, int kind);
  * work on another thread.
  */
 int vm__run_hold(struct vm_machine *m);
+/** The same, and take the machine lock. Somebody may start a paused machine in between: then once
+ * more. */
+int vm__run_hold_locked(struct vm_machine *m);
 /** Let them go on. After every vm__run_hold() that succeeded. */
 void vm__run_release(struct vm_machine *m);
+/** Change engines; as vm__run_hold() about who may. */
+int vm__run_set_engine(struct vm_machine *m, const char *name);
 int vm__run_here(struct vm_machine *m, uint64_t max_insns, int64_t timeout_ns, vm_exit *out);
 void vm__run_kick(struct vm_machine *m);
 /** Pause with an error that vm_run() returns: a callback of the embedder's answered one. */

@@ -3,9 +3,21 @@
  * @file engine.h
  * The engine contract: how the one architectural state runs.
  *
- * Interpreter, JIT and KVM implement it; nothing above lib/cpu/ can tell them apart. An engine is
- * chosen per machine and may be changed at any pause: `store` brings every processor's struct
- * x86_state up to date, the other engine's `load` takes it over.
+ * Interpreter, JIT and KVM implement it; nothing above lib/cpu/ can tell them apart. A machine is
+ * built for a list of engines (key "engine") and starts on the first that can run; it may change to
+ * another of them whenever all its processors stand still (engine.c): `store` brings every
+ * processor's struct x86_state up to date, the other engine's `create`, `vcpu_init` and `load` take
+ * it over, and the old one's `vcpu_fini` and `destroy` let go of what it kept. For a moment both
+ * exist, so nothing of an engine may lie anywhere but behind x86_cpus.engine_data,
+ * vcpu.engine_data and vcpu.cache.
+ *
+ * How another engine joins: a file with a `static const`-like descriptor, and a line in engines*.c
+ * before those it is preferred to. CPUID is settled when the machine is built, with what every
+ * engine of its list can run: `features` takes away what this one cannot. It never changes on a
+ * switch, and neither does the TSC's rate (x86_cpus.tsc_hz), so `load` has to set both up with
+ * whatever executes. run() may leave the host's side of a processor in any state as long as struct
+ * x86_state is exact when it comes back; `load` is called, for every processor, before the next
+ * run(), after reset, after a snapshot was loaded, and after registers were written.
  *
  * Between calls of run() the state in struct x86_state is exact (store has been done); what an
  * engine keeps outside it (translations, cached mappings, a KVM vCPU) it rebuilds after load().
@@ -13,29 +25,37 @@
 #ifndef LIBVM_CPU_ENGINE_H
 #define LIBVM_CPU_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/cpu.h"
 
 struct vcpu;
+struct vm_machine;
 struct x86_cpus;
 
 /** What flush() is to drop. */
 enum vm_flush {
-    VM_FLUSH_TLB,        /**< every cached translation of addresses, global ones too */
+    VM_FLUSH_TLB,           /**< every cached translation of addresses, global ones too */
     VM_FLUSH_TLB_NONGLOBAL, /**< MOV to CR3 */
-    VM_FLUSH_TLB_PAGE,   /**< INVLPG of @p gva */
-    VM_FLUSH_MEM,        /**< the address space changed: host pointers are stale too */
-    VM_FLUSH_CODE,       /**< write permission must be asked for again: a page now holds code */
-    VM_FLUSH_ALL,        /**< everything derived from guest state or memory, e.g. after loading */
+    VM_FLUSH_TLB_PAGE,      /**< INVLPG of @p gva */
+    VM_FLUSH_MEM,           /**< the address space changed: host pointers are stale too */
+    VM_FLUSH_CODE,          /**< write permission must be asked for again: a page now holds code */
+    VM_FLUSH_ALL, /**< everything derived from guest state or memory, e.g. after loading */
 };
 
 struct vm_engine {
     const char *name;
     const char *summary;
-    /** Can it run on this host? 0, or a negative VM_E_* with one line in @p why. */
-    int (*probe)(char *why, size_t why_size);
+    /** Can it run machine @p m on this host? 0, or a negative VM_E_* with one line in @p why.
+     * Only the configuration of @p m is there yet. */
+    int (*probe)(const struct vm_machine *m, char *why, size_t why_size);
+    /** Is "auto" to pass it over, though it could run, and why? NULL: no. */
+    bool (*on_request)(const struct vm_machine *m, char *why, size_t why_size);
+    /** Take out of @p have (bits by enum x86_feature) what it cannot execute on this host; NULL:
+     * nothing. */
+    void (*features)(uint64_t *have);
     /** Per machine: code caches, file descriptors. */
     int (*create)(struct x86_cpus *cpus);
     void (*destroy)(struct x86_cpus *cpus);
@@ -55,7 +75,16 @@ struct vm_engine {
 };
 
 extern const struct vm_engine vm__interp_engine;
-/** Those of this build, best last resort first: "auto" takes the first that can run. */
+/** Those of this build: "auto" is this list. NULL-ended. */
 extern const struct vm_engine *const vm__engines[];
+
+/* engine.c */
+/** Settle the list by the configuration: cpus->engines, and cpus->engine, its first. */
+int vm__x86_choose_engines(struct x86_cpus *cpus);
+/** Take out of @p have what some engine of the list cannot execute. */
+void vm__x86_limit_to_engines(const struct x86_cpus *cpus, uint64_t *have);
+/** Change to another engine of the list. On failure the machine keeps the one it has. [paused] */
+int vm__x86_set_engine(struct vm_machine *m, const char *name);
+const char *vm__x86_engine(const struct vm_machine *m);
 
 #endif

@@ -61,26 +61,6 @@ static uint64_t choose_tsc_hz(const struct vm_machine *m)
 
 /* ---- what processors share ---- */
 
-static int choose_engine(struct x86_cpus *s)
-{
-    const char *want = vm__config_str(s->m->config, "engine");
-    char why[128];
-
-    for (const struct vm_engine *const *e = vm__engines; *e != NULL; e++) {
-        bool named = want != NULL && strcmp(want, (*e)->name) == 0;
-        if (!named && want != NULL && strcmp(want, "auto") != 0)
-            continue;
-        int st = (*e)->probe(why, sizeof why);
-        if (st == VM_OK) {
-            s->engine = *e;
-            return VM_OK;
-        }
-        if (named)
-            return vm__fail(st, "engine %s cannot run here: %s", want, why);
-    }
-    return vm__fail(VM_E_NOENT, "no engine '%s'; there are: interp, jit", want != NULL ? want : "");
-}
-
 static void free_shared(struct x86_cpus *s)
 {
     free(s->own_model);
@@ -106,7 +86,7 @@ static int create_shared(struct vm_machine *m, struct x86_cpus **out)
         return vm__fail_nomem(sizeof *s);
     s->m = m;
     s->own_model = calloc(1, sizeof *s->own_model);
-    st = s->own_model != NULL ? choose_engine(s) : vm__fail_nomem(sizeof *s->own_model);
+    st = s->own_model != NULL ? vm__x86_choose_engines(s) : vm__fail_nomem(sizeof *s->own_model);
     if (st == VM_OK)
         st = vm__x86_choose_model(s, vm__config_str(m->config, "cpu.model"),
                                   vm__config_str(m->config, "cpu.features"));
@@ -278,4 +258,6 @@ const struct vm_cpu_class vm__x86_cpu_class = {
     .fields = vm__x86_fields,
     .post_load = vm__x86_post_load,
     .list = list,
+    .set_engine = vm__x86_set_engine,
+    .engine = vm__x86_engine,
 };

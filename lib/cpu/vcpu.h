@@ -114,11 +114,14 @@ enum { X86_BOUNCE = 512 };
 enum { X86_PHYS_BITS = 46 };
 
 enum { X86_SHOOT_MAX = 128 };
+/** Engines a machine may be built for. */
+enum { X86_ENGINES_MAX = 4 };
 
 /** All processors of a machine. */
 struct x86_cpus {
     struct vm_machine *m;
-    const struct vm_engine *engine;
+    const struct vm_engine *engine; /**< at work: one of engines[] */
+    const struct vm_engine *engines[X86_ENGINES_MAX + 1]; /**< it may use, preferred first */
     void *engine_data;
     const struct x86_model *model; /**< own_model, once chosen */
     struct x86_model *own_model;

@@ -63,6 +63,19 @@ static int run_cpu(struct mon *mon, char *args)
     return VM_OK;
 }
 
+/** engine [NAME]: what runs guest code from now on. */
+static int run_engine(struct mon *mon, char *args)
+{
+    const char *name = vm__mon_word(&args);
+    const struct vm_cpu_class *cls = mon->m->cpu_class;
+    if (mon->m->n_cpus == 0 || cls->set_engine == NULL)
+        return vm__fail(VM_E_NOTSUP, "the machine has no processor");
+    const int st = name != NULL ? cls->set_engine(mon->m, name) : VM_OK;
+    if (st == VM_OK && name == NULL)
+        mon_printf(mon, "%s\n", cls->engine(mon->m));
+    return st != VM_OK ? st : vm__mon_end(&args);
+}
+
 /* ---- log ---- */
 
 static const struct {
@@ -169,6 +182,7 @@ const struct mon_command vm__mon_control[] = {
       run_powerdown },
     { "nmi", NULL, NULL, "raise a non-maskable interrupt", 0, run_nmi },
     { "cpu", NULL, "N", "the processor that other commands look at", 0, run_cpu },
+    { "engine", NULL, "[NAME]", "change what runs guest code, or name it", MON_EXACT, run_engine },
     { "boot_set", NULL, "ORDER", "what firmware tries after the next reset", 0, run_boot_set },
     { "device_add", NULL, "NAME[,PROP=V]", "plug a device in", 0, run_device_add },
     { "device_del", NULL, "ID", "unplug a device", 0, run_device_del },

@@ -158,22 +158,6 @@ static int unknown(const struct names *n, const char *word, size_t len)
 
 /* ---- running ---- */
 
-/** Have the processors stand still, and take the lock. Somebody may start a paused machine in
- *  between: then once more. */
-static int lock_exact(struct vm_machine *m)
-{
-    for (;;) {
-        const int st = vm__run_hold(m);
-        if (st != VM_OK)
-            return st;
-        vm__lock(m);
-        if (vm__run_state(m) != VM_ST_RUNNING || m->run->held)
-            return VM_OK;
-        vm__unlock(m);
-        vm__run_release(m);
-    }
-}
-
 static int run(struct mon *mon, const struct mon_command *c, char *args)
 {
     struct vm_machine *m = mon->m;
@@ -181,7 +165,7 @@ static int run(struct mon *mon, const struct mon_command *c, char *args)
     if (c->flags & MON_FREE)
         return c->run(mon, args);
     if (c->flags & MON_EXACT)
-        st = lock_exact(m);
+        st = vm__run_hold_locked(m);
     else
         vm__lock(m);
     if (st != VM_OK)

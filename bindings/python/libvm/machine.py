@@ -212,6 +212,17 @@ class Machine(Screen):
             check(lib.vm_machine_power_button(h))
 
     @property
+    def engine(self):
+        """What runs guest code: "jit", "interp". Setting it changes it, also while it runs."""
+        with self.guard() as h:
+            return (lib.vm_machine_engine(h) or b"").decode()
+
+    @engine.setter
+    def engine(self, name):
+        with self.guard() as h:
+            check(lib.vm_machine_set_engine(h, name.encode()))
+
+    @property
     def state(self):
         """ "built", "running", "paused", "shutdown" or "crashed". """
         with self.guard() as h:

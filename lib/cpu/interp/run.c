@@ -165,8 +165,9 @@ uint64_t vm__x86_insns(struct vcpu *c)
 
 /* ---- the contract ---- */
 
-static int interp_probe(char *why, size_t why_size)
+static int interp_probe(const struct vm_machine *m, char *why, size_t why_size)
 {
+    (void)m;
     (void)why;
     (void)why_size;
     return VM_OK;
@@ -210,6 +211,7 @@ const struct vm_engine vm__interp_engine = {
     .name = "interp",
     .summary = "Interprets decoded guest code; the reference for meaning",
     .probe = interp_probe,
+    .features = vm__interp_host_features,
     .create = interp_create,
     .destroy = interp_destroy,
     .vcpu_init = vm__interp_cache_init,

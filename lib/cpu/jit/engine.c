@@ -9,10 +9,11 @@
 #include "cpu/jit/jit.h"
 #include "host/mem.h"
 
-static int probe(char *why, size_t why_size)
+static int probe(const struct vm_machine *m, char *why, size_t why_size)
 {
     uint8_t *rw, *rx;
 
+    (void)m;
     if (vm__code_map(&rw, &rx, VM_PAGE_SIZE) != VM_OK) {
         (void)snprintf(why, why_size, "the host gives no memory for generated code");
         return VM_E_NOTSUP;
@@ -55,6 +56,7 @@ const struct vm_engine vm__jit_engine = {
     .name = "jit",
     .summary = "Translates guest code to host code; what it cannot translate is interpreted",
     .probe = probe,
+    .features = vm__interp_host_features,
     .create = create,
     .destroy = destroy,
     .vcpu_init = vm__jit_cache_init,

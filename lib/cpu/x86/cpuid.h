@@ -4,7 +4,7 @@
  * CPU models and what CPUID says.
  *
  * A model is a vendor, a signature, and a set of features; what a machine shows is that set, with
- * the user's changes, cut down to what the engine can run on this host. It is fixed when the
+ * the user's changes, cut down to what every engine of its list can run on this host. It is fixed when the
  * machine is built.
  */
 #ifndef LIBVM_CPU_X86_CPUID_H

@@ -148,7 +148,7 @@ const struct x86_model *vm__x86_model_at(uint32_t i)
 
 /* ---- what can be shown at all ---- */
 
-static void implemented(uint64_t *can)
+static void implemented(const struct x86_cpus *s, uint64_t *can)
 {
     memset(can, 0, X86_FEAT_WORDS * sizeof *can);
     for (unsigned k = 0; k < VM_COUNT_OF(rowless); k++)
@@ -156,7 +156,7 @@ static void implemented(uint64_t *can)
     for (unsigned r = 0; r < vm__x86_row_count; r++)
         if (vm__x86_rows[r].feature != X86_FEAT_NONE)
             add(can, vm__x86_rows[r].feature);
-    vm__interp_host_features(can);
+    vm__x86_limit_to_engines(s, can);
     drop(can, X86_FEAT_NONE);
 }
 
@@ -359,7 +359,7 @@ int vm__x86_choose_model(struct x86_cpus *s, const char *spec, const char *featu
         st = toggles(s->own_model, s->have, features);
     if (st != VM_OK)
         return st;
-    implemented(can);
+    implemented(s, can);
     for (unsigned w = 0; w < X86_FEAT_WORDS; w++)
         s->have[w] &= can[w];
     settle(s->have);
