@@ -92,6 +92,7 @@ enum {
     VM_EVENT_DISK = 1 << 8, /**< a request of a drive (text: its id and the reason) failed; a: 1 if
                                  it was a write; b: what follows: 0 the guest is told, 1 it is not,
                                  2 the machine pauses and tries again when it goes on */
+    VM_EVENT_UNPLUGGED = 1 << 9, /**< a device (text: its id) is gone: vm_dev_del() */
 };
 
 typedef struct vm_event {

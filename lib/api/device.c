@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "core/device.h"
+#include "core/device_spec.h"
 #include "core/field_io.h"
 #include "core/machine.h"
 
@@ -43,6 +44,26 @@ int vm_dev_fields(vm_dev *dev, vm_list_fn fn, void *ud)
     vm__lock(dev->m);
     const int st = vm__fields_show(dev->cls->fields, dev->state, fn, ud);
     vm__unlock(dev->m);
+    return st;
+}
+
+int vm_dev_add(vm_machine *m, const char *spec)
+{
+    if (m == NULL || spec == NULL)
+        return vm__fail(VM_E_INVAL, "no machine or no device");
+    vm__lock(m);
+    const int st = vm__dev_plug(m, spec);
+    vm__unlock(m);
+    return st;
+}
+
+int vm_dev_del(vm_machine *m, const char *id)
+{
+    if (m == NULL || id == NULL)
+        return vm__fail(VM_E_INVAL, "no machine or no id");
+    vm__lock(m);
+    const int st = vm__dev_unplug(m, id);
+    vm__unlock(m);
     return st;
 }
 

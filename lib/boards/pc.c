@@ -20,6 +20,7 @@
 #include "core/region.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/pci.h"
+#include "devices/pci/pci_hotplug.h"
 #include "devices/pci/piix4_pm.h"
 #include "devices/timer/mc146818.h"
 
@@ -189,6 +190,7 @@ static int pc_build(struct vm_machine *m)
         vm__pc_build_input,
         vm__pc_build_ide,
         vm__pc_build_firmware,
+        vm__pc_build_hotplug,
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);
@@ -196,22 +198,6 @@ static int pc_build(struct vm_machine *m)
             return st;
     }
     return vm__machine_add_cpus(m, (uint32_t)vm__config_u64(m->config, "cpu.count"));
-}
-
-/** A device of the user's: PCI functions get the next free slot, or the one "addr" names. */
-static struct vm_dev *pc_plug(struct vm_machine *m, const char *class_name, const char *id,
-                              const struct vm_setting *settings)
-{
-    struct pc *pc = pc_of(m);
-    const struct vm_dev_class *cls = vm__dev_class(m, class_name);
-    if (cls->bus != VM_BUS_PCI)
-        return vm__dev_add(m, cls, id, settings);
-    int devfn = vm__pci_free_slot(pc->bus, PC_ISA_DEV + 1);
-    if (devfn < 0) {
-        (void)vm__fail(VM_E_BUSY, "%s: every PCI slot is taken", class_name);
-        return NULL;
-    }
-    return vm__pc_add_pci(pc, cls, id, (unsigned)devfn, settings);
 }
 
 static int pc_finish(struct vm_machine *m)
@@ -234,6 +220,7 @@ static int pc_reset(struct vm_machine *m, int kind)
         vm__mc146818_set_cmos(pc->rtc, VM_CMOS_SHUTDOWN, PC_SHUTDOWN_WAKE);
         return VM_OK;
     }
+    vm__pci_hotplug_finish(pc->hotplug);
     vm__pc_firmware_reset(pc);
     return vm__pc_boot_start(pc);
 }
@@ -281,7 +268,9 @@ const struct vm_board_class vm__pc_board = {
     .summary = "i440FX and PIIX3 PC",
     .keys = keys,
     .build = pc_build,
-    .plug = pc_plug,
+    .plug = vm__pc_plug,
+    .plugged = vm__pc_plugged,
+    .unplug = vm__pc_unplug,
     .finish = pc_finish,
     .reset = pc_reset,
     .soft_reset = pc_soft_reset,

@@ -61,7 +61,7 @@ struct pc {
     struct vm_machine *m;
     struct vm_region *ram;
     struct vm_region *bios; /**< firmware, ending at 4 GiB; NULL: there is none */
-    struct vm_dev *host, *pm, *rtc, *fw_cfg;
+    struct vm_dev *host, *pm, *rtc, *fw_cfg, *hotplug;
     struct vm_dev *vga; /**< NULL: none */
     struct vm_pci_bus *bus;
     struct vm_irq pic_in[PC_ISA_LINES];
@@ -113,6 +113,15 @@ int vm__pc_build_firmware(struct pc *pc);
 /** Open the drives of the configuration. */
 int vm__pc_build_drives(struct pc *pc);
 int vm__pc_build_ide(struct pc *pc);
+
+/* pc_slots.c */
+/** The hot-plug registers; once the board's own functions have their slots. */
+int vm__pc_build_hotplug(struct pc *pc);
+/** A device of the user's: PCI functions get the next free slot, or the one "addr" names. */
+struct vm_dev *vm__pc_plug(struct vm_machine *m, const char *class_name, const char *id,
+                           const struct vm_setting *settings);
+void vm__pc_plugged(struct vm_machine *m, struct vm_dev *dev);
+int vm__pc_unplug(struct vm_machine *m, struct vm_dev *dev);
 
 /* pc_boot.c */
 /** Read the kernel, if one is configured, and decide who starts it. */

@@ -16,6 +16,7 @@
 #include "boards/boot/setup16.h"
 #include "devices/firmware/fw_cfg.h"
 #include "devices/pci/pci.h"
+#include "devices/pci/pci_hotplug.h"
 
 enum { BDA_EBDA_SEGMENT = 0x40e, BDA_BASE_KIB = 0x413 };
 
@@ -238,6 +239,7 @@ int vm__pc_boot_tables(struct pc *pc)
         .pci_base = pci_base(pc),
         .can_sleep = !pc->direct,
         .pci_last = PC_PCI_LAST,
+        .hotplug_slots = vm__pci_hotplug_slots(pc->hotplug),
         .pirq = vm__pci_pirq,
     };
     int st = vm__acpi_build(&pc->acpi, &params);

@@ -28,6 +28,10 @@ struct vm_board_class {
     /** Add a device the user asked for ("device.N"): choose bus and slot. NULL: vm__dev_add(). */
     struct vm_dev *(*plug)(struct vm_machine *m, const char *class_name, const char *id,
                            const struct vm_setting *settings);
+    /** A device was plugged into the built machine: tell the guest. NULL: that cannot be done. */
+    void (*plugged)(struct vm_machine *m, struct vm_dev *dev);
+    /** Have the guest let go of a device; it goes when it answers, or at the next reset. */
+    int (*unplug)(struct vm_machine *m, struct vm_dev *dev);
     /** After build() and the user's devices: firmware tables, boot loading. May be NULL. */
     int (*finish)(struct vm_machine *m);
     /** At every reset, after the devices' and the processors' reset: loads the kernel, sets

@@ -13,6 +13,7 @@
 #include "core/config.h"
 #include "core/device_impl.h"
 #include "core/machine.h"
+#include "core/run.h"
 
 /* ---- finding ---------------------------------------------------------------------------- */
 
@@ -152,10 +153,8 @@ struct vm_dev *vm__dev_add(struct vm_machine *m, const struct vm_dev_class *cls,
     return dev != NULL ? vm__dev_realize(dev) : NULL;
 }
 
-void vm__dev_free(struct vm_dev *dev)
+static void forget(struct vm_dev *dev)
 {
-    if (dev == NULL)
-        return;
     struct vm_machine *m = dev->m;
     for (uint32_t i = 0; i < m->n_devs; i++) {
         if (m->devs[i] == dev) {
@@ -164,9 +163,35 @@ void vm__dev_free(struct vm_dev *dev)
             break;
         }
     }
+}
+
+void vm__dev_free(struct vm_dev *dev)
+{
+    if (dev == NULL)
+        return;
+    forget(dev);
     if (dev->realized && dev->cls->unrealize != NULL)
         dev->cls->unrealize(dev);
     free_dev(dev);
+}
+
+void vm__dev_retire(struct vm_dev *dev)
+{
+    struct vm_machine *m = dev->m;
+    forget(dev);
+    dev->next_retired = m->retired;
+    m->retired = dev;
+    vm__ask(m, VM_ASK_SWEEP);
+}
+
+void vm__dev_sweep(struct vm_machine *m)
+{
+    while (m->retired != NULL) {
+        struct vm_dev *dev = m->retired;
+        m->retired = dev->next_retired;
+        vm__event_post(m, VM_EVENT_UNPLUGGED, 0, 0, dev->id);
+        vm__dev_free(dev);
+    }
 }
 
 void vm__dev_reset(struct vm_dev *dev, enum vm_reset_kind kind)

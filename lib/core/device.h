@@ -45,8 +45,8 @@ enum vm_reset_kind {
     VM_DEV_RESET_COLD = 0, /**< power on */
     VM_DEV_RESET_WARM = 1, /**< RESET# of a running machine: RTC memory and the like survive */
     VM_DEV_RESET_WAKE = 2, /**< power comes back after S3: RAM, and what controls it, was kept */
-    /** INIT# of the processors: not for devices. vm__request_reset() makes it a warm reset on boards
-     *  without .soft_reset. */
+    /** INIT# of the processors: not for devices. vm__request_reset() makes it a warm reset on
+     * boards without .soft_reset. */
     VM_DEV_RESET_SOFT = 3,
 };
 
@@ -183,6 +183,7 @@ struct vm_dev {
     struct vm_dev_window *window_state; /**< core's, n_windows of them */
     char **strings;                     /**< core's: string properties */
     bool realized;
+    struct vm_dev *next_retired;
 };
 
 /** The state struct. */
@@ -265,8 +266,16 @@ struct vm_dev *vm__dev_realize(struct vm_dev *dev);
 /** New + realize. */
 struct vm_dev *vm__dev_add(struct vm_machine *m, const struct vm_dev_class *cls, const char *id,
                            const struct vm_setting *settings);
-/** Unrealize and free; removes it from the machine. */
+/** Unrealize and free; removes it from the machine. Nothing may be running. */
 void vm__dev_free(struct vm_dev *dev);
+/**
+ * Take it out of a machine that may be running. Its bus has let go of it and its windows are off
+ * the map; from now on nobody finds it. It is freed, and VM_EVENT_UNPLUGGED posted, once every
+ * processor stands still: until then one may be inside it, or wait for the machine lock to call it.
+ */
+void vm__dev_retire(struct vm_dev *dev);
+/** Free those that retired. Everything stands still. */
+void vm__dev_sweep(struct vm_machine *m);
 
 /** Input @p pin of a device, as the receiving end of a line. */
 struct vm_irq vm__dev_pin(struct vm_dev *dev, uint32_t pin);

@@ -10,7 +10,7 @@
 
 #include "core/board.h"
 #include "core/config.h"
-#include "core/device.h"
+#include "core/device_impl.h"
 #include "core/machine.h"
 
 enum { MAX_SETTINGS = 32 };
@@ -80,6 +80,35 @@ static int unknown_class(struct vm_machine *m, const char *name)
     return vm__fail(VM_E_NOENT, "no device %s", name);
 }
 
+/* Before the machine is built, anything a user may add; afterwards what can come while it runs. */
+static int may_add(struct vm_machine *m, const struct vm_dev_class *cls)
+{
+    if (cls->bus == VM_BUS_BOARD)
+        return vm__fail(VM_E_INVAL, "device %s is part of a board and cannot be added", cls->name);
+    if (m->built && (cls->bus != VM_BUS_PCI || m->board == NULL || m->board->plugged == NULL))
+        return vm__fail(VM_E_NOTSUP,
+                        "device %s is not hot-plugged: it can be added only before the machine is "
+                        "built",
+                        cls->name);
+    return VM_OK;
+}
+
+static int add(struct vm_machine *m, const struct vm_dev_class *cls, const struct spec *spec)
+{
+    struct vm_dev *dev;
+    if (m->board != NULL && m->board->plug != NULL)
+        dev = m->board->plug(m, spec->cls, spec->id, spec->settings);
+    else
+        dev = vm__dev_add(m, cls, spec->id, spec->settings);
+    if (dev == NULL)
+        return vm_last_error()->code;
+    if (m->built) {
+        vm__dev_reset(dev, VM_DEV_RESET_COLD);
+        m->board->plugged(m, dev);
+    }
+    return VM_OK;
+}
+
 int vm__dev_plug(struct vm_machine *m, const char *text)
 {
     struct spec spec;
@@ -90,18 +119,21 @@ int vm__dev_plug(struct vm_machine *m, const char *text)
     int st = parse(copy, &spec);
     if (st == VM_OK) {
         const struct vm_dev_class *cls = vm__dev_class(m, spec.cls);
-        struct vm_dev *dev = NULL;
-        if (cls == NULL)
-            st = unknown_class(m, spec.cls);
-        else if (cls->bus == VM_BUS_BOARD)
-            st = vm__fail(VM_E_INVAL, "device %s is part of a board and cannot be added", spec.cls);
-        else if (m->board != NULL && m->board->plug != NULL)
-            dev = m->board->plug(m, spec.cls, spec.id, spec.settings);
-        else
-            dev = vm__dev_add(m, cls, spec.id, spec.settings);
-        if (st == VM_OK && dev == NULL)
-            st = vm_last_error()->code;
+        st = cls == NULL ? unknown_class(m, spec.cls) : may_add(m, cls);
+        if (st == VM_OK)
+            st = add(m, cls, &spec);
     }
     free(copy);
     return st;
+}
+
+int vm__dev_unplug(struct vm_machine *m, const char *id)
+{
+    struct vm_dev *dev = vm__dev_find(m, id);
+    if (dev == NULL)
+        return vm__fail(VM_E_NOENT, "no device %.60s", id);
+    if (m->board == NULL || m->board->unplug == NULL)
+        return vm__fail(VM_E_NOTSUP, "%.60s cannot be unplugged: this board has no hot-plug slots",
+                        id);
+    return m->board->unplug(m, dev);
 }

@@ -8,7 +8,10 @@
 
 struct vm_machine;
 
-/** Add the device that "class,property=value,id=name" describes. Under the machine lock. */
+/** Add the device that "class,property=value,id=name" describes, in a built machine by hot-plug.
+ * Under the machine lock. */
 int vm__dev_plug(struct vm_machine *m, const char *text);
+/** Ask the guest to let go of a device, which then goes. Under the machine lock. */
+int vm__dev_unplug(struct vm_machine *m, const char *id);
 
 #endif

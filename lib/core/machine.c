@@ -178,7 +178,9 @@ int vm__machine_reset_now(struct vm_machine *m, int kind)
     vm__debug_reset(m);
     m->run->turn = 0;
     m->run->slice_left = VM_SLICE;
-    return m->board != NULL && m->board->reset != NULL ? m->board->reset(m, kind) : VM_OK;
+    const int st = m->board != NULL && m->board->reset != NULL ? m->board->reset(m, kind) : VM_OK;
+    vm__dev_sweep(m);
+    return st;
 }
 
 _Static_assert((int)VM_RESET_COLD == (int)VM_DEV_RESET_COLD, "reset kinds");
@@ -244,6 +246,7 @@ struct vm_machine *vm__machine_build(const struct vm_config *cfg)
     vm__mem_commit(m);
     if (st == VM_OK) /* the board's part of a reset already uses memory and ports */
         st = vm__machine_reset_now(m, VM_RESET_COLD);
+    m->built = true;
     vm__unlock(m);
     if (st != VM_OK) {
         vm__machine_destroy(m);
@@ -257,6 +260,7 @@ static void free_parts(struct vm_machine *m)
     vm__parts_save(m); /* nothing that is in flight outlives the device it belongs to */
     if (m->monitor_free != NULL)
         m->monitor_free(m->monitor);
+    vm__dev_sweep(m);
     while (m->n_devs != 0)
         vm__dev_free(m->devs[m->n_devs - 1]);
     free(m->devs);

@@ -73,6 +73,8 @@ struct vm_machine {
 
     struct vm_dev **devs; /**< in the order they were added: the order of reset and saving */
     uint32_t n_devs, devs_room;
+    struct vm_dev *retired; /**< unplugged, and not freed yet; core/device.h */
+    bool built;             /**< from now on devices come and go by hot-plug only */
     struct vm_chr *chrs; /**< list */
     struct vm_input *input;
     struct vm_typist *typist; /**< core/input.h; NULL: nothing was typed yet */

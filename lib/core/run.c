@@ -181,9 +181,11 @@ static void settle_hold(struct vm_machine *m)
 static void settle(struct vm_machine *m)
 {
     const uint32_t mine = VM_ASK_PAUSE | VM_ASK_RESET | VM_ASK_SHUTDOWN | VM_ASK_CRASH |
-                          VM_ASK_ERROR | VM_ASK_DEBUG | VM_ASK_HOLD;
+                          VM_ASK_ERROR | VM_ASK_DEBUG | VM_ASK_HOLD | VM_ASK_SWEEP;
     uint32_t asked = atomic_fetch_and(&m->run->asked, ~mine);
 
+    if (asked & VM_ASK_SWEEP)
+        vm__dev_sweep(m);
     if (vm__run_state(m) != VM_ST_RUNNING)
         return;
     if (asked & VM_ASK_RESET) {
@@ -352,7 +354,7 @@ static int wrong_state(int state)
 static void set_running(struct vm_machine *m)
 {
     /* What was asked of the run before has been carried out, or came too late for it. */
-    atomic_fetch_and(&m->run->asked, VM_ASK_KICK | VM_ASK_QUIT | VM_ASK_CRASH);
+    atomic_fetch_and(&m->run->asked, VM_ASK_KICK | VM_ASK_QUIT | VM_ASK_CRASH | VM_ASK_SWEEP);
     for (uint32_t i = 0; i < m->n_cpus; i++)
         m->run->runners[i].halted = false; /* its state may have been changed from outside */
     pthread_mutex_lock(&m->run->lock);

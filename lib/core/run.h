@@ -30,6 +30,7 @@ enum {
     VM_ASK_KICK = 1 << 6,  /**< vm_run() comes back; sticks until it does */
     VM_ASK_QUIT = 1 << 7,  /**< threads end */
     VM_ASK_HOLD = 1 << 8,  /**< stand still for someone who looks; see vm__run_hold() */
+    VM_ASK_SWEEP = 1 << 9, /**< free devices that were unplugged */
 };
 
 /** Beside every processor; vm_cpu.runner. */

@@ -10,6 +10,7 @@
 #include "core/board.h"
 #include "core/config.h"
 #include "core/device.h"
+#include "core/device_spec.h"
 #include "core/run.h"
 #include "monitor/monitor.h"
 
@@ -147,10 +148,8 @@ static int run_log(struct mon *mon, char *args)
 
 static int run_device_add(struct mon *mon, char *args)
 {
-    (void)args;
-    (void)mon;
-    return vm__fail(VM_E_NOTSUP, "this board takes devices only before it is built: "
-                                 "\"device.N\" keys, -device");
+    const char *spec = vm__mon_need(&args, "a device, like pci-testdev,id=name");
+    return spec != NULL ? vm__dev_plug(mon->m, spec) : VM_E_INVAL;
 }
 
 static int run_device_del(struct mon *mon, char *args)
@@ -160,7 +159,7 @@ static int run_device_del(struct mon *mon, char *args)
         return VM_E_INVAL;
     if (vm__dev_find(mon->m, id) == NULL)
         return vm__fail(VM_E_NOENT, "no device %.60s; info qtree lists them", id);
-    return vm__fail(VM_E_NOTSUP, "%.60s cannot be unplugged: this board has no hot-plug slots", id);
+    return vm__dev_unplug(mon->m, id);
 }
 
 static int run_boot_set(struct mon *mon, char *args)
@@ -184,8 +183,9 @@ const struct mon_command vm__mon_control[] = {
     { "cpu", NULL, "N", "the processor that other commands look at", 0, run_cpu },
     { "engine", NULL, "[NAME]", "change what runs guest code, or name it", MON_EXACT, run_engine },
     { "boot_set", NULL, "ORDER", "what firmware tries after the next reset", 0, run_boot_set },
-    { "device_add", NULL, "NAME[,PROP=V]", "plug a device in", 0, run_device_add },
-    { "device_del", NULL, "ID", "unplug a device", 0, run_device_del },
+    { "device_add", NULL, "NAME[,PROP=V]", "plug a device in: the guest is told", 0,
+      run_device_add },
+    { "device_del", NULL, "ID", "ask the guest to let go of a device", 0, run_device_del },
     { "log", NULL, "ITEM[,ITEM]|none", "what is traced; alone it lists the items", MON_EXACT,
       run_log },
     { 0 },

@@ -33,6 +33,7 @@ static struct acpi_params params(uint32_t n_cpus)
         .hpet_id = 0x8086a201,
         .pci_base = 0xc0000000,
         .pci_last = 0xfebfffff,
+        .hotplug_slots = 0xfffffff8,
         .pirq = pirq,
     };
 }

@@ -358,7 +358,13 @@ def test_log(tmp_path):
 
 def test_what_cannot_be_done_says_so(machine, tmp_path):
     m = machine(HALT)
-    refused(m, "device_add isa-debug-exit", "before it is built")
+    refused(m, "device_add isa-debug-exit", "before the machine is built")
+    refused(m, "device_add i440fx", "part of a board")
+    refused(m, "device_add nosuch", "nosuch")
+    refused(m, "device_add pci-testdev,addr=1", "board itself")
+    refused(m, "device_add pci-testdev,addr=20", "1f.7")
+    refused(m, "device_add pci-testdev,addr=8.1", "function 0")
+    refused(m, "device_add pci-testdev,bus=pci.1", "one PCI bus")
     refused(m, "device_del com1", "com1", "hot-plug")
     refused(m, "device_del nosuch", "nosuch")
 
@@ -473,3 +479,38 @@ def test_completion(machine):
 
 if __name__ == "__main__":
     sys.exit(pytest.main([str(pathlib.Path(__file__)), "-q", *sys.argv[1:]]))
+
+
+def test_a_device_comes_and_goes_without_a_guest_that_listens(machine):
+    """The registers of lib/devices/pci/pci_hotplug.c by hand, then by a reset."""
+    m = machine(HALT)
+    present = int(m.monitor("i/w 0xae0c").split()[-1], 16)
+    assert present & 3 == 3, "bridges"
+    assert m.monitor("device_add pci-testdev,id=t9,addr=9") == ""
+    assert m.monitor("i/w 0xae00").split()[-1] == "0x%08x" % (1 << 9)
+    assert m.monitor("i/w 0xae0c").split()[-1] == "0x%08x" % (present | 1 << 9)
+    assert "t9" in m.monitor("info pci")
+    refused(m, "device_add pci-testdev,addr=9", "taken by t9")
+    refused(m, "device_add pci-testdev,id=t9", "t9")
+    assert m.monitor("device_del t9") == ""
+    assert m.monitor("i/w 0xae04").split()[-1] == "0x%08x" % (1 << 9)
+    assert "t9" in m.monitor("info pci"), "the guest was asked, and has not answered"
+    assert m.monitor("o/w 0xae08 0x200") == ""
+    assert "t9" not in m.monitor("info pci")
+    refused(m, "device_del t9", "t9")
+    assert m.monitor("device_add pci-testdev,id=t9") == "", "its name is free again"
+    assert m.monitor("o/w 0xae08 0xffffffff") == ""
+    assert m.monitor("i/w 0xae0c").split()[-1] == "0x%08x" % present, "the board's own slots stay"
+    m.run(100, 0.5)
+    assert [e[3] for e in m.events if e[0] == "unplugged"] == ["t9", "t9"]
+    m.plug("pci-testdev,id=t10")
+    m.unplug("t10")
+    m.reset()
+    assert "t10" not in m.monitor("info pci"), "a reset ends what was asked for"
+    assert m.wait_event("unplugged", 5)
+
+
+def test_a_slot_takes_several_functions_before_the_machine_is_built(machine):
+    m = machine(HALT, **{"device.0": "pci-testdev,addr=0x7.3,id=b", "device.1": "pci-testdev,addr=7,id=a"})
+    text = m.monitor("info pci")
+    assert re.search(r"device +7, function +0.*device +7, function +3", text, re.S), text

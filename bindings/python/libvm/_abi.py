@@ -60,6 +60,7 @@ VM_EVENT_CRASHED = 0x10
 VM_EVENT_GUEST = 0x20
 VM_EVENT_DEBUG = 0x40
 VM_EVENT_DISK = 0x100
+VM_EVENT_UNPLUGGED = 0x200
 VM_EXIT_NONE = 0
 VM_EXIT_BUDGET = 1
 VM_EXIT_TIMEOUT = 2
@@ -455,6 +456,8 @@ FUNCTIONS = {
     "vm_debug_watch_add": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, C.c_uint32]),
     "vm_debug_watch_del": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, C.c_uint32]),
     "vm_debug_why": (C.c_int, [C.c_void_p, C.POINTER(vm_debug_stop)]),
+    "vm_dev_add": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_dev_del": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_dev_fields": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
     "vm_dev_find": (C.c_void_p, [C.c_void_p, C.c_char_p]),
     "vm_dev_list": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),

@@ -337,6 +337,16 @@ class Machine(Screen):
         with self.guard() as h:
             return listing(lib.vm_dev_list, h)
 
+    def plug(self, device):
+        """Plug a PCI device, like "pci-testdev,id=t0", into the machine, running or not."""
+        with self.guard() as h:
+            check(lib.vm_dev_add(h, device.encode()))
+
+    def unplug(self, device):
+        """Ask the guest to let go of a device; the event "unplugged" says when it is gone."""
+        with self.guard() as h:
+            check(lib.vm_dev_del(h, device.encode()))
+
     def device_fields(self, device):
         """(field, value as text) of a device's guest-visible state."""
         with self.guard() as h:

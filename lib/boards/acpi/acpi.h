@@ -44,8 +44,12 @@ struct acpi_params {
     uint32_t pci_base;                            /**< 32-bit PCI window: first address */
     uint32_t pci_last;                            /**< and last */
     uint64_t pci64_base, pci64_size;              /**< 64-bit PCI window; size 0: none */
+    uint32_t hotplug_slots;                       /**< PCI slots that can be filled and emptied */
     unsigned (*pirq)(unsigned dev, unsigned pin); /**< PIRQ 0..3 of a bus 0 device's INTA..D 0..3 */
 };
+
+/** The general purpose event that tells of hot-plug: its method is called _E01. */
+enum { ACPI_GPE_HOTPLUG = 1 };
 
 enum acpi_image_part { ACPI_TABLES, ACPI_RSDP, ACPI_PARTS };
 

@@ -21,9 +21,16 @@ enum {
     AML_SCOPE = 0x10,
     AML_BUFFER = 0x11,
     AML_PACKAGE = 0x12,
+    AML_METHOD = 0x14,
     AML_DUAL_NAME = 0x2e,
     AML_MULTI_NAME = 0x2f,
     AML_EXT = 0x5b,
+    AML_LOCAL0 = 0x60,
+    AML_ARG0 = 0x68,
+    AML_STORE = 0x70,
+    AML_AND = 0x7b,
+    AML_NOTIFY = 0x86,
+    AML_IF = 0xa0,
     AML_EXT_DEVICE = 0x82,
     AML_EXT_PROCESSOR = 0x83,
     NAME_SEG = 4,
@@ -204,6 +211,53 @@ size_t vm__aml_buffer(struct acpi_blob *b, uint16_t n_bytes)
     size_t open = b->len;
     vm__aml_int(b, n_bytes);
     return open;
+}
+
+size_t vm__aml_method(struct acpi_blob *b, const char *name, uint8_t n_args)
+{
+    vm__blob_u8(b, AML_METHOD);
+    size_t open = b->len;
+    vm__aml_path(b, name);
+    vm__blob_u8(b, n_args); /* not serialized */
+    return open;
+}
+
+size_t vm__aml_if_arg_has(struct acpi_blob *b, unsigned arg, uint32_t bits)
+{
+    vm__blob_u8(b, AML_IF);
+    size_t open = b->len;
+    vm__blob_u8(b, AML_AND);
+    vm__aml_arg(b, arg);
+    vm__aml_int(b, bits);
+    vm__blob_u8(b, AML_ZERO); /* no target */
+    return open;
+}
+
+void vm__aml_arg(struct acpi_blob *b, unsigned n)
+{
+    vm__blob_u8(b, (uint8_t)(AML_ARG0 + n));
+}
+
+void vm__aml_notify(struct acpi_blob *b, const char *path, unsigned arg)
+{
+    vm__blob_u8(b, AML_NOTIFY);
+    vm__aml_path(b, path);
+    vm__aml_arg(b, arg);
+}
+
+void vm__aml_local0(struct acpi_blob *b)
+{
+    vm__blob_u8(b, AML_LOCAL0);
+}
+
+void vm__aml_take_local0(struct acpi_blob *b, const char *path)
+{
+    vm__blob_u8(b, AML_STORE);
+    vm__aml_path(b, path);
+    vm__aml_local0(b);
+    vm__blob_u8(b, AML_STORE);
+    vm__aml_local0(b);
+    vm__aml_path(b, path);
 }
 
 void vm__aml_name(struct acpi_blob *b, const char *path)

@@ -44,7 +44,18 @@ size_t vm__aml_device(struct acpi_blob *b, const char *name);
 size_t vm__aml_processor(struct acpi_blob *b, const char *name, uint8_t id);
 size_t vm__aml_package(struct acpi_blob *b, uint8_t n_elements);
 size_t vm__aml_buffer(struct acpi_blob *b, uint16_t n_bytes);
+/** @p n_args: 0…7. */
+size_t vm__aml_method(struct acpi_blob *b, const char *name, uint8_t n_args);
+/** If (And (Arg @p arg, @p bits)). */
+size_t vm__aml_if_arg_has(struct acpi_blob *b, unsigned arg, uint32_t bits);
 void vm__aml_end(struct acpi_blob *b, size_t open);
+
+/** Within a method: argument @p n; Notify (path, argument @p arg). */
+void vm__aml_arg(struct acpi_blob *b, unsigned n);
+void vm__aml_notify(struct acpi_blob *b, const char *path, unsigned arg);
+/** Within a method: Local0 = path, path = Local0: what was there, acknowledged. */
+void vm__aml_take_local0(struct acpi_blob *b, const char *path);
+void vm__aml_local0(struct acpi_blob *b);
 
 /** Name (path, what is written next). */
 void vm__aml_name(struct acpi_blob *b, const char *path);

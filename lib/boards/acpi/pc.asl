@@ -200,6 +200,18 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LIBVM ", "LIBVMPC ", 0x00000001)
                 }
             }
 
+            /* The hot-plug registers (lib/devices/pci/pci_hotplug.c). The slots, and the method of
+             * the event, are in the SSDT. */
+            OperationRegion (PHPR, SystemIO, 0xAE00, 0x10)
+            Field (PHPR, DWordAcc, NoLock, WriteAsZeros)
+            {
+                PHUP, 32,
+                PHDN, 32,
+                PHEJ, 32
+            }
+
+            Method (PEJ0, 1, Serialized) { PHEJ = Arg0 }
+
             /* Ports of the chipset that no device above owns. */
             Device (MBRD)
             {
@@ -210,6 +222,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "LIBVM ", "LIBVMPC ", 0x00000001)
                     IO (Decode16, 0xB2, 0xB2, 1, 2)
                     IO (Decode16, 0x600, 0x600, 1, 0x40)
                     IO (Decode16, 0x700, 0x700, 1, 0x10)
+                    IO (Decode16, 0xAE00, 0xAE00, 1, 0x10)
                     Memory32Fixed (ReadWrite, 0xFEC00000, 0x1000)
                     Memory32Fixed (ReadWrite, 0xFEE00000, 0x1000)
                 })

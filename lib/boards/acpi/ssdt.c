@@ -127,6 +127,71 @@ static void add_sleep(struct acpi_blob *b)
     vm__aml_end(b, package);
 }
 
+/* ---- slots whose devices come and go [ACPI-6.5 §6.3] ---- */
+
+enum { NOTIFY_DEVICE_CHECK = 1, NOTIFY_EJECT = 3 }; /* [ACPI-6.5 §5.6.6] */
+
+static const char *slot_name(char *name, unsigned slot)
+{
+    (void)snprintf(name, 8, "SL%02X", slot & 0xff);
+    return name;
+}
+
+/** A slot: where it is, what it is called, and how it is emptied. */
+static void add_slot(struct acpi_blob *b, unsigned slot)
+{
+    char name[8];
+    size_t dev = vm__aml_device(b, slot_name(name, slot));
+    vm__aml_name_int(b, "_ADR", (uint64_t)slot << 16);
+    vm__aml_name_int(b, "_SUN", slot);
+    size_t method = vm__aml_method(b, "_EJ0", 1);
+    vm__aml_path(b, "\\_SB.PCI0.PEJ0");
+    vm__aml_int(b, UINT32_C(1) << slot);
+    vm__aml_end(b, method);
+    vm__aml_end(b, dev);
+}
+
+/** PHNT (slots, what happened): tell each slot. */
+static void add_notifier(struct acpi_blob *b, uint32_t slots)
+{
+    size_t method = vm__aml_method(b, "PHNT", 2);
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+        if (!(slots & UINT32_C(1) << slot))
+            continue;
+        char name[8];
+        size_t clause = vm__aml_if_arg_has(b, 0, UINT32_C(1) << slot);
+        vm__aml_notify(b, slot_name(name, slot), 1);
+        vm__aml_end(b, clause);
+    }
+    vm__aml_end(b, method);
+}
+
+static void add_hotplug(struct acpi_blob *b, uint32_t slots)
+{
+    static const struct {
+        const char *reg;
+        unsigned what;
+    } steps[] = { { "\\_SB.PCI0.PHUP", NOTIFY_DEVICE_CHECK }, { "\\_SB.PCI0.PHDN", NOTIFY_EJECT } };
+
+    size_t pci = vm__aml_scope(b, "\\_SB.PCI0");
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++)
+        if (slots & UINT32_C(1) << slot)
+            add_slot(b, slot);
+    add_notifier(b, slots);
+    vm__aml_end(b, pci);
+
+    size_t gpe = vm__aml_scope(b, "\\_GPE");
+    size_t event = vm__aml_method(b, "_E01", 0); /* ACPI_GPE_HOTPLUG, on its edge */
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        vm__aml_take_local0(b, steps[i].reg);
+        vm__aml_path(b, "\\_SB.PCI0.PHNT");
+        vm__aml_local0(b);
+        vm__aml_int(b, steps[i].what);
+    }
+    vm__aml_end(b, event);
+    vm__aml_end(b, gpe);
+}
+
 void vm__acpi_ssdt(struct acpi_image *img, const struct acpi_params *params)
 {
     struct acpi_blob *b = &img->part[ACPI_TABLES];
@@ -140,5 +205,7 @@ void vm__acpi_ssdt(struct acpi_image *img, const struct acpi_params *params)
     add_crs(b, params);
     add_prt(b, params);
     vm__aml_end(b, pci);
+    if (params->hotplug_slots != 0)
+        add_hotplug(b, params->hotplug_slots);
     vm__acpi_table_end(img, t);
 }

@@ -262,6 +262,18 @@ static void init_header(struct vm_dev *dev)
     vm_put_le16(&p->w1c[PCI_STATUS], PCI_STATUS_ERRORS);
 }
 
+/** Software looks for more functions only where the first one says so [PCI-2.1 §6.2.1]. */
+static void mark_shared_slot(struct vm_pci_bus *bus, unsigned slot)
+{
+    struct vm_dev *first = bus->function[slot << 3];
+    bool shared = false;
+    for (unsigned i = 1; i < 8; i++)
+        shared |= bus->function[slot << 3 | i] != NULL;
+    if (shared && first != NULL)
+        vm__pci_initial(first, PCI_HEADER_TYPE, 1,
+                        vm__pci(first)->initial[PCI_HEADER_TYPE] | PCI_MULTIFUNCTION);
+}
+
 int vm__pci_plug(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned devfn)
 {
     const struct vm_pci_function *f = dev->cls->pci;
@@ -280,6 +292,7 @@ int vm__pci_plug(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned devfn)
     p->devfn = (uint8_t)devfn;
     bus->function[devfn] = dev;
     init_header(dev);
+    mark_shared_slot(bus, devfn >> 3);
     for (unsigned bar = 0; bar <= PCI_ROM_BAR; bar++)
         p->mapped[bar] = PCI_UNMAPPED;
     for (unsigned bar = 0; bar < PCI_BARS; bar++)
@@ -307,6 +320,8 @@ void vm__pci_remove(struct vm_dev *dev)
 {
     struct vm_pci *p = vm__pci(dev);
     vm__pci_intx(dev, 0);
+    vm_put_le16(&p->config[PCI_COMMAND], 0);
+    place_bars(dev);
     p->bus->function[p->devfn] = NULL;
 }
 

@@ -139,7 +139,8 @@ static inline unsigned vm__pci_pirq(unsigned slot, unsigned pin)
 struct vm_dev *vm__pci_add(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned devfn);
 /** The first half of vm__pci_add(); if vm__dev_realize() then fails, clear the bus's slot. */
 int vm__pci_plug(struct vm_pci_bus *bus, struct vm_dev *dev, unsigned devfn);
-/** Take a device off its bus, before it is freed. */
+/** Take a device off its bus, before it is freed: it answers nothing and asks for nothing any more.
+ */
 void vm__pci_remove(struct vm_dev *dev);
 /** The first free slot from @p slot on, as devfn, or -1. */
 int vm__pci_free_slot(const struct vm_pci_bus *bus, unsigned slot);
