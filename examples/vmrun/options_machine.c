@@ -82,8 +82,8 @@ static bool add_engine(struct parse *p, const char *name, size_t len)
 /** -accel NAME[,NAME…][,option=…]: as "kvm,jit,interp", "kvm:jit:interp" or by repetition. */
 static bool opt_accel(struct parse *p, const char *arg)
 {
-    static const char *const names[] = { "thread", "tb-size", "one-insn-per-tb", "kernel-irqchip",
-                                         NULL };
+    static const char *const names[] = { "thread",         "tb-size",  "one-insn-per-tb",
+                                         "kernel-irqchip", "perf-map", NULL };
     const char *at = arg;
 
     if (strcmp(arg, "help") == 0) {
@@ -104,8 +104,11 @@ static bool opt_accel(struct parse *p, const char *arg)
         return true;
     if (!opts_parse(&o, "-accel", at, NULL, names))
         return false;
+    bool perf = false;
+    const bool ok =
+        opts_bool(&o, "perf-map", &perf) && (!perf || set_key(p, "-accel", "jit.perf_map", "on"));
     opts_free(&o);
-    return true;
+    return ok;
 }
 
 static bool opt_enable_kvm(struct parse *p, const char *arg)

@@ -37,6 +37,8 @@ static const struct vm_key core_keys[] = {
       .help = "entries before a block is translated" },
     { "jit.exact", VM_KEY_BOOL, "off",
       .help = "flags and interrupts just as the interpreter has them" },
+    { "jit.perf_map", VM_KEY_BOOL, "off",
+      .help = "write /tmp/perf-PID.map, which names translated code for Linux's perf" },
     { "clock.mode", VM_KEY_ENUM, "realtime", .choices = clock_modes,
       .help = "what drives the machine's time" },
     { "clock.ns_per_insn", VM_KEY_U64, "1", .min = 1, .max = 1000,

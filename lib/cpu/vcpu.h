@@ -195,6 +195,10 @@ struct vcpu {
     } dbg_watch;                  /**< the access, with VM_DEBUG_WATCH in dbg_stop */
 
     uint8_t bounce[X86_BOUNCE] __attribute__((aligned(64)));
+    struct {
+        uint64_t misses;  /**< accesses that no soft TLB entry allowed */
+        uint64_t devices; /**< of these, accesses to what is no memory */
+    } count;
     uint32_t tlb_fill[X86_TLB_COUNT];                  /**< entries in tlb_used */
     uint16_t tlb_used[X86_TLB_COUNT][X86_TLB_SIZE];    /**< indexes filled since the last flush */
     uint8_t tlb_global[X86_TLB_COUNT][X86_TLB_SIZE / 8]; /**< by index: the mapping is global */

@@ -206,7 +206,7 @@ static int run_jit(struct mon *mon, char *args)
         mon_printf(mon, "instructions a second of machine time: %.1f million\n",
                    (double)n / seconds / 1e6);
     if (c->cpus->engine->info != NULL) {
-        char text[1024];
+        char text[4096];
         (void)c->cpus->engine->info(c, text, sizeof text);
         mon_printf(mon, "processor %u:\n%s", mon->cpu, text);
     }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One machine, several engines: changed while it runs, and between saving and loading."""
 import itertools
+import os
+import re
 import time
 
 import pytest
@@ -71,3 +73,27 @@ def test_a_machine_changes_only_to_what_it_was_built_for():
         assert m.engine == "interp"
     with pytest.raises(libvm.Error, match="no engine 'warp'"):
         libvm.Machine({**keys, "engine": "jit,warp"})
+
+
+def test_perf_finds_names_for_translated_code():
+    path = "/tmp/perf-%d.map" % os.getpid()
+    before = os.path.getsize(path) if os.path.exists(path) else 0
+    try:
+        with linux(**{"jit.perf_map": "on"}) as g:
+            g.machine.engine = "jit"
+            g.shell()
+            told = g.machine.monitor("info jit")
+        with open(path) as f:
+            f.seek(before)
+            lines = f.read().splitlines()
+    finally:
+        if before == 0:
+            os.unlink(path)
+    names = [line.split()[2] for line in lines]
+    assert all(int(line.split()[0], 16) and int(line.split()[1], 16) for line in lines)
+    assert names[0] == "libvm_jit_stubs"
+    assert sum(n.startswith("guest_kernel_ffff") for n in names) > 1000
+    assert sum(n.startswith("guest_user_") for n in names) > 100
+    assert re.search(r"translating took: [\d.]+ ms, \d+ ns an instruction", told)
+    assert re.search(r"soft TLB misses: \d+, of them \d+ for devices", told)
+    assert re.search(r"handlers called: \d+; most often\n  \w+ \(", told)

@@ -93,6 +93,7 @@ static void emitters(struct x86_jit_cache *k)
     vm__jit_stubs(k);
     k->hot_start = k->hot.at;
     k->cold_start = k->cold.at;
+    vm__jit_perf_stubs(k);
 }
 
 int vm__jit_cache_init(struct vcpu *c)
@@ -102,11 +103,15 @@ int vm__jit_cache_init(struct vcpu *c)
 
     if (k == NULL)
         return vm__fail_nomem(sizeof *k);
-    k->fd = -1;
+    k->perf_fd = -1;
     k->threshold = (uint32_t)vm__config_u64(c->cpus->m->config, "jit.threshold");
     k->exact = vm__config_bool(c->cpus->m->config, "jit.exact");
     c->engine_data = k;
-    st = vm__interp_cache_init(c);
+    k->count.calls = calloc(vm__x86_row_count, sizeof *k->count.calls);
+    st = k->count.calls != NULL ? vm__interp_cache_init(c)
+                                : vm__fail_nomem(vm__x86_row_count * sizeof *k->count.calls);
+    if (st == VM_OK && vm__config_bool(c->cpus->m->config, "jit.perf_map"))
+        st = vm__jit_perf_open(k);
     if (st == VM_OK)
         st = vm__code_map(&k->rw, &k->rx, CODE_BYTES);
     if (st == VM_OK && (k->arena = vm__host_map(ARENA_BYTES)) == NULL)
@@ -134,6 +139,8 @@ void vm__jit_cache_fini(struct vcpu *c)
         vm__host_unmap(k->arena, ARENA_BYTES);
     if (k->rw != NULL)
         vm__code_unmap(k->rw, k->rx, CODE_BYTES);
+    vm__jit_perf_close(k);
+    free(k->count.calls);
     free(k);
     c->engine_data = NULL;
 }

@@ -5,6 +5,7 @@
  */
 #include "cpu/jit/jit.h"
 #include "cpu/trace.h"
+#include "host/time.h"
 
 extern x86_fn vm__h_jit_count, vm__h_jit_enter, vm__h_jit_resume;
 
@@ -103,6 +104,19 @@ static const struct x86_insn *go_on(struct vcpu *c, uint64_t rip, bool link)
 
 /* ---- entering ---- */
 
+static struct jit_code *translate(struct vcpu *c, struct x86_block *b)
+{
+    struct x86_jit_cache *k = jit_cache(c);
+    const uint8_t *hot = k->hot.at, *cold = k->cold.at;
+    const uint64_t begin = vm__host_ns();
+    struct jit_code *code = vm__jit_translate(c, b);
+
+    k->count.ns += vm__host_ns() - begin;
+    if (code != NULL)
+        vm__jit_perf_block(k, code, hot, cold);
+    return code;
+}
+
 /* No room for a translation: the block once more as the interpreter knows it. */
 static const struct x86_insn *interpret(struct vcpu *c)
 {
@@ -130,7 +144,7 @@ X86_H(jit_enter)
 
     (void)i;
     if (x86_unlikely(code == NULL)) {
-        code = c->cache->full ? NULL : vm__jit_translate(c, b);
+        code = c->cache->full ? NULL : translate(c, b);
         if (code == NULL)
             return interpret(c);
     }
@@ -140,6 +154,7 @@ X86_H(jit_enter)
     next = jit_run_code(c, code->entry[JIT_BODY]);
     switch (c->jit.exit) {
     case JIT_EXIT_DISPATCH:
+        jit_cache(c)->count.calls[next->row]++;
         return c->jit.fn(c, next);
     case JIT_EXIT_LINK:
         return go_on(c, c->jit.code->site[c->jit.site].rip, true);

@@ -98,7 +98,6 @@ enum { JIT_VEC_NONE, JIT_VEC_XMM, JIT_VEC_YMM };
 struct x86_jit_cache {
     uint8_t *rw; /**< writable mapping of the code */
     uint8_t *rx; /**< executable mapping */
-    int fd;
     struct emit hot, cold;
     uint8_t *hot_start, *cold_start; /**< behind the stubs */
     uint8_t *arena, *arena_at;       /**< struct jit_code */
@@ -107,9 +106,12 @@ struct x86_jit_cache {
     bool bmi2, avx;
     bool exact;         /**< keep flags exact at every instruction that may leave a block */
     uint32_t threshold; /**< entries before a block is translated */
+    int perf_fd;        /**< of perf's map, or negative */
     struct {
         uint64_t blocks, insns, native, bytes, flushes, links, forwards;
+        uint64_t ns; /**< host time spent translating */
         uint64_t exits[4];
+        uint64_t *calls; /**< by row: handlers run for translated code */
     } count;
 };
 
@@ -129,6 +131,14 @@ struct jit_code *vm__jit_code_alloc(struct vcpu *c, uint32_t n);
 void vm__jit_link(struct vcpu *c, struct jit_code *from, unsigned n, const struct jit_code *to);
 /** Make the entries of a translation that is stale for good jump to its successor's. */
 void vm__jit_forward(struct vcpu *c, struct jit_code *old, const struct jit_code *to);
+
+/* perf_map.c */
+int vm__jit_perf_open(struct x86_jit_cache *k);
+void vm__jit_perf_close(struct x86_jit_cache *k);
+void vm__jit_perf_stubs(struct x86_jit_cache *k);
+/** A block's code lies from @p hot and @p cold, writable addresses, to where they are emitted now. */
+void vm__jit_perf_block(struct x86_jit_cache *k, const struct jit_code *code, const uint8_t *hot,
+                        const uint8_t *cold);
 
 /* stubs.c */
 void vm__jit_stubs(struct x86_jit_cache *k);

@@ -298,12 +298,21 @@ static void refuse(struct emit *e, uint8_t *site)
     abandon(e);
 }
 
+/* One more call for the row of the instruction in RSI. Clobbers RAX and RDX. */
+static void count_call(const struct x86_jit_cache *k, struct emit *e)
+{
+    emit_0f_rm(e, 0xb7, false, H_RAX, emit_at(H_RSI, offsetof(struct x86_insn, row)));
+    emit_const(e, H_RDX, (uint64_t)(uintptr_t)k->count.calls);
+    emit_rm(e, 0xff, true, 0, (struct emit_mem) { .base = H_RDX, .index = H_RAX, .scale = 3 });
+}
+
 static void emit_call(struct x86_jit_cache *k, struct emit *e)
 {
     uint8_t *refused, *left, *cut, *resolved, *no_vec;
 
     k->stubs.call = emit_here(e);
     begin_call(k, e);
+    count_call(k, e);
     emit_mov(e, true, H_RDI, H_RBP);
     emit_lea(e, true, H_R13, emit_at(H_RSI, sizeof(struct x86_insn)));
     struct emit_mem fn = {

@@ -74,6 +74,7 @@ static unsigned pieces(struct vcpu *c, const struct x86_insn *i, uint64_t lin, u
                        int access, unsigned seg, struct piece out[2])
 {
     x86_callout(c, i);
+    c->count.misses++;
     /* Tables and inner stacks of long mode are 64-bit whatever code runs. */
     bool wide = x86_is64(c) || ((access & X86_ACCESS_SYSTEM) && x86_lma(c));
     if (wide && (!x86_canonical(c, lin) || !x86_canonical(c, lin + size - 1)))
@@ -107,6 +108,7 @@ static unsigned pieces(struct vcpu *c, const struct x86_insn *i, uint64_t lin, u
  * [SDM-3A §11.4.1]: reads give the bytes asked for, narrow writes are dropped. */
 static uint64_t device_read(struct vcpu *c, uint64_t gpa, unsigned n)
 {
+    c->count.devices++;
     if (vm__x86_lapic_claims(c, gpa))
         return vm__x86_lapic_read(c, gpa & 0xffc) >> (8 * (gpa & 3));
     return vm__mmio_read(c->cpus->m, view(c), gpa, n);
@@ -114,6 +116,7 @@ static uint64_t device_read(struct vcpu *c, uint64_t gpa, unsigned n)
 
 static void device_write(struct vcpu *c, uint64_t gpa, unsigned n, uint64_t v)
 {
+    c->count.devices++;
     if (!vm__x86_lapic_claims(c, gpa))
         vm__mmio_write(c->cpus->m, view(c), gpa, n, v);
     else if ((gpa & 3) == 0 && n >= 4)
