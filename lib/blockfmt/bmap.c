@@ -23,8 +23,7 @@ static uint64_t table_bytes(const struct vm_bmap *b)
     return b->n_entries * b->width;
 }
 
-/** Bytes of the table in page @p p. */
-static size_t page_bytes(const struct vm_bmap *b, uint64_t p)
+size_t vm__bmap_page_bytes(const struct vm_bmap *b, uint64_t p)
 {
     uint64_t left = table_bytes(b) - p * b->page_size;
     return left < b->page_size ? (size_t)left : b->page_size;
@@ -84,7 +83,7 @@ static int read_page(struct vm_bmap *b, uint64_t p, uint64_t at, uint32_t flags,
                      uint8_t **out)
 {
     uint8_t *page = calloc(1, VM_BMAP_PAGE);
-    struct vm_iov v = { page, page_bytes(b, p) };
+    struct vm_iov v = { page, vm__bmap_page_bytes(b, p) };
     int st = page != NULL ? VM_OK : vm__fail_nomem(VM_BMAP_PAGE);
     if (st == VM_OK && at != 0)
         st = vm__blk_readv(b->file, at, v.len, (struct vm_sg) { &v, 0 }, flags & VM_IO_NOWAIT);
@@ -181,7 +180,8 @@ int vm__bmap_get(struct vm_bmap *b, uint64_t index, uint32_t flags, struct vm_bm
         return st;
     *e = b->ops->decode(b, raw);
     e->raw = raw;
-    if (e->kind == VM_BMAP_BAD)
+    bool has_place = e->kind == VM_BMAP_DATA || e->kind == VM_BMAP_SHARED;
+    if (e->kind == VM_BMAP_BAD || (has_place && e->off >= vm__blk_size(b->file)))
         return vm__fail(VM_E_CORRUPT, "Block %llu has a map entry of 0x%llx that points nowhere",
                         (unsigned long long)index, (unsigned long long)raw);
     return VM_OK;
@@ -340,7 +340,8 @@ static int write_pages(struct vm_bmap *b, const uint64_t *list, const uint8_t *b
             roots = true;
         }
         if (st == VM_OK)
-            st = vm__blk_write(b->file, at, bytes + i * VM_BMAP_PAGE, page_bytes(b, list[i]));
+            st = vm__blk_write(b->file, at, bytes + i * VM_BMAP_PAGE,
+                               vm__bmap_page_bytes(b, list[i]));
         if (st != VM_OK)
             return st;
     }
@@ -373,8 +374,8 @@ static int write_table(struct vm_bmap *b, size_t n)
     uint8_t *bytes = calloc(n + 1, VM_BMAP_PAGE);
     int st = list != NULL && bytes != NULL ? VM_OK : vm__fail_nomem(n * VM_BMAP_PAGE);
     if (st == VM_OK) {
+        n = take_dirty(b, list, bytes, n); /* before the bitmaps that new entries rely on */
         st = vm__bmap_bits_take(b, &bits);
-        n = take_dirty(b, list, bytes, n);
         if (st == VM_OK)
             st = write_header_and_tail(b);
         if (st == VM_OK)

@@ -198,6 +198,8 @@ int vm__bmap_bits_run(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry e,
                       uint64_t len, uint32_t flags, size_t *n, bool *here);
 int vm__bmap_bits_read(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry e, uint64_t in,
                        size_t len, struct vm_sg sg, uint32_t flags);
+/** With the stripe lock: a new block, none of whose sectors are here. Before its entry is set. */
+int vm__bmap_bits_fresh(struct vm_bmap *b, uint64_t index);
 /** With the stripe lock. */
 int vm__bmap_bits_write(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry e, uint64_t in,
                         size_t len, struct vm_sg sg, uint32_t flags);
@@ -207,6 +209,8 @@ int vm__bmap_bits_put(struct vm_bmap *b, struct vm_bmap_saved *s, int st);
 
 /** @p len bytes at the end of the file, for a table or the like; zeros. */
 int vm__bmap_space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off);
+/** Bytes of the table in page @p page. */
+size_t vm__bmap_page_bytes(const struct vm_bmap *b, uint64_t page);
 /** A place for one more block. */
 int vm__bmap_alloc(struct vm_bmap *b, uint64_t index, uint64_t *off);
 

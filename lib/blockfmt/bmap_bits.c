@@ -55,6 +55,13 @@ static void drop_clean(struct vm_bmap *b, uint64_t stripe)
     }
 }
 
+static void mark_dirty(struct vm_bmap *b, struct vm_bmap_bits *p)
+{
+    if (p->state != DIRTY)
+        atomic_fetch_add(&b->n_dirty_bits, 1);
+    p->state = DIRTY;
+}
+
 static int load(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry e, uint32_t flags,
                 struct vm_bmap_bits **out)
 {
@@ -80,6 +87,24 @@ static int load(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry e, uint3
     }
     b->bits[index] = *out = p;
     b->bits_loaded[stripe]++;
+    return VM_OK;
+}
+
+/* What the file has in its place is not of this block: an earlier life, or nothing. */
+int vm__bmap_bits_fresh(struct vm_bmap *b, uint64_t index)
+{
+    uint64_t stripe = index % VM_BMAP_STRIPES;
+    struct vm_bmap_bits *p = b->bits[index];
+    if (p == NULL) {
+        if (b->bits_loaded[stripe] >= KEEP)
+            drop_clean(b, stripe);
+        p = b->bits[index] = calloc(1, sizeof *p + b->bits_bytes);
+        if (p == NULL)
+            return vm__fail_nomem(sizeof *p + b->bits_bytes);
+        b->bits_loaded[stripe]++;
+    }
+    memset(p->bit, 0, b->bits_bytes);
+    mark_dirty(b, p);
     return VM_OK;
 }
 
@@ -162,13 +187,6 @@ static int copy_edge(struct vm_bmap *b, struct vm_bmap_bits *p, uint64_t index, 
     int st = vm__blk_read_backing(b->n, b->base + index * b->block_size + sector * SECTOR, v.len,
                                   (struct vm_sg) { &v, 0 }, 0);
     return st == VM_OK ? vm__blk_write(b->file, data + sector * SECTOR, buf, v.len) : st;
-}
-
-static void mark_dirty(struct vm_bmap *b, struct vm_bmap_bits *p)
-{
-    if (p->state != DIRTY)
-        atomic_fetch_add(&b->n_dirty_bits, 1);
-    p->state = DIRTY;
 }
 
 int vm__bmap_bits_write(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry e, uint64_t in,

@@ -127,19 +127,29 @@ static int write_unallocated(struct vm_bmap *b, struct piece p, struct vm_sg sg,
     return st;
 }
 
-/** With sector bitmaps: a new block has its place and no sectors. */
+/** With sector bitmaps: a new block has its place and no sectors. Stripe lock held. */
+static int new_with_bits(struct vm_bmap *b, uint64_t index, struct vm_bmap_entry *e)
+{
+    uint64_t off, bits;
+    int st = vm__bmap_alloc(b, index, &off);
+    if (st != VM_OK)
+        return st;
+    e->raw = b->ops->encode(b, VM_BMAP_DATA, off);
+    st = b->ops->bits_at(b, index, e, &bits); /* a bitmap with others' may need a place, too */
+    if (st == VM_OK)
+        st = vm__bmap_bits_fresh(b, index);
+    if (st == VM_OK)
+        st = vm__bmap_set(b, index, VM_BMAP_DATA, off);
+    return st == VM_OK ? vm__bmap_get(b, index, 0, e) : st;
+}
+
 static int write_bits(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32_t flags)
 {
     struct vm_bmap_entry e;
     (void)pthread_mutex_lock(vm__bmap_stripe(b, p.index));
     int st = vm__bmap_get(b, p.index, 0, &e);
-    if (st == VM_OK && e.kind != VM_BMAP_DATA) {
-        st = vm__bmap_alloc(b, p.index, &e.off);
-        if (st == VM_OK)
-            st = vm__bmap_set(b, p.index, VM_BMAP_DATA, e.off);
-        if (st == VM_OK)
-            st = vm__bmap_get(b, p.index, 0, &e);
-    }
+    if (st == VM_OK && e.kind != VM_BMAP_DATA)
+        st = new_with_bits(b, p.index, &e);
     if (st == VM_OK)
         st = vm__bmap_bits_write(b, p.index, e, p.in, p.len, sg, flags);
     (void)pthread_mutex_unlock(vm__bmap_stripe(b, p.index));

@@ -52,6 +52,18 @@ static uint64_t encode(const struct vm_bmap *b, enum vm_bmap_kind kind, uint64_t
     return off | (b->bits_bytes != 0 ? VHDX_PARTIALLY_PRESENT : VHDX_FULLY_PRESENT);
 }
 
+/** Flush will write this entry ahead of others. Under the lock. */
+static int note_bitmap(struct vhdx *s, uint64_t entry, uint64_t raw)
+{
+    struct vhdx_bitmap *more =
+        realloc(s->new_bitmaps, (s->n_new_bitmaps + 1) * sizeof *s->new_bitmaps);
+    if (more == NULL)
+        return vm__fail_nomem(sizeof *more);
+    s->new_bitmaps = more;
+    more[s->n_new_bitmaps++] = (struct vhdx_bitmap) { entry, raw };
+    return VM_OK;
+}
+
 /** The sector bitmap block that payload block @p index belongs to; made at its first use. */
 static int bits_at(struct vm_bmap *b, uint64_t index, const struct vm_bmap_entry *e, uint64_t *at)
 {
@@ -70,6 +82,8 @@ static int bits_at(struct vm_bmap *b, uint64_t index, const struct vm_bmap_entry
         raw = off | VHDX_BITMAP_PRESENT;
         if (st == VM_OK)
             st = vm__bmap_set_entry(b, entry, raw);
+        if (st == VM_OK)
+            st = note_bitmap(s, entry, raw);
     }
     (void)pthread_mutex_unlock(&s->lock);
     *at = (raw >> 20 << 20) + index % s->ratio * b->bits_bytes;
@@ -79,10 +93,56 @@ static int bits_at(struct vm_bmap *b, uint64_t index, const struct vm_bmap_entry
     return st;
 }
 
+/** Entries of sector bitmap blocks that no flush has written yet. Under the lock. */
+static int write_new_bitmaps(struct vhdx *s)
+{
+    int st = VM_OK;
+    for (size_t i = 0; st == VM_OK && i < s->n_new_bitmaps; i++) {
+        uint8_t raw[8];
+        vm_put_le64(raw, s->new_bitmaps[i].raw);
+        st = vm__blk_write(s->map.file, s->bat_off + 8 * s->new_bitmaps[i].entry, raw, 8);
+    }
+    return st;
+}
+
+/** The copy of a page may be older than the entry of a bitmap. Under the lock. */
+static void mend_page(const struct vhdx *s, uint64_t page, uint8_t *bytes)
+{
+    uint64_t per_page = s->map.page_size / 8;
+    for (size_t i = 0; i < s->n_new_bitmaps; i++)
+        if (s->new_bitmaps[i].entry / per_page == page)
+            vm_put_le64(bytes + 8 * (s->new_bitmaps[i].entry % per_page), s->new_bitmaps[i].raw);
+}
+
+/**
+ * Blocks that are present in part rely on bitmaps, so these come first: their sectors, written just
+ * before this, and their entries, which may lie in another sector of the table than the blocks'.
+ */
+static int write_pages(struct vm_bmap *b, const uint64_t *pages, const uint8_t *bytes, size_t count)
+{
+    struct vhdx *s = vhdx_of(b->n);
+    uint8_t page[VM_BMAP_PAGE];
+    (void)pthread_mutex_lock(&s->lock);
+    int st = write_new_bitmaps(s);
+    if (st == VM_OK && s->has_parent)
+        st = vm__blk_flush(b->file, 0);
+    for (size_t i = 0; st == VM_OK && i < count; i++) {
+        memcpy(page, bytes + i * VM_BMAP_PAGE, sizeof page);
+        mend_page(s, pages[i], page);
+        st = vm__blk_write(b->file, b->table_off + pages[i] * b->page_size, page,
+                           vm__bmap_page_bytes(b, pages[i]));
+    }
+    if (st == VM_OK) /* a page that is written later has them by itself */
+        s->n_new_bitmaps = 0;
+    (void)pthread_mutex_unlock(&s->lock);
+    return st;
+}
+
 static const struct vm_bmap_ops map_ops = {
     .decode = decode,
     .encode = encode,
     .bits_at = bits_at,
+    .write_pages = write_pages,
 };
 
 /* ---- opening ---------------------------------------------------------------------------- */
@@ -163,6 +223,7 @@ static int vhdx_attach_backing(struct vm_blk *n)
 static void free_state(struct vm_blk *n)
 {
     vm__bmap_fini(&vhdx_of(n)->map);
+    free(vhdx_of(n)->new_bitmaps);
 }
 
 static int vhdx_open(struct vm_blk *n, struct vm_blk_options *o)

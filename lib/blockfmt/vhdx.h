@@ -49,6 +49,11 @@ extern const uint8_t vhdx_id_guid[VHDX_GUID], vhdx_logical_guid[VHDX_GUID];
 extern const uint8_t vhdx_physical_guid[VHDX_GUID], vhdx_parent_guid[VHDX_GUID];
 extern const uint8_t vhdx_locator_guid[VHDX_GUID];
 
+/** A sector bitmap block that got its place: entry of the table, and what it says. */
+struct vhdx_bitmap {
+    uint64_t entry, raw;
+};
+
 struct vhdx {
     struct vm_bmap map;
     uint8_t header[VHDX_HEADER]; /**< the current one */
@@ -57,9 +62,11 @@ struct vhdx {
     uint32_t block, logical;
     bool has_parent;
     uint8_t parent_linkage[VHDX_GUID];
-    uint64_t ratio;       /**< payload blocks to a sector bitmap block */
-    _Atomic bool written; /**< the data GUID is this session's */
-    pthread_mutex_t lock; /**< headers, and new sector bitmap blocks */
+    uint64_t ratio;                  /**< payload blocks to a sector bitmap block */
+    _Atomic bool written;            /**< the data GUID is this session's */
+    pthread_mutex_t lock;            /**< headers, and new sector bitmap blocks */
+    struct vhdx_bitmap *new_bitmaps; /**< entries that are not in the file yet */
+    size_t n_new_bitmaps;
 };
 
 static inline struct vhdx *vhdx_of(const struct vm_blk *n)
