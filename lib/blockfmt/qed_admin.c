@@ -226,7 +226,11 @@ int qed_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix)
     out->leaks += c.clusters > used ? c.clusters - used : 0;
     out->total_clusters = s->map.n_blocks;
     out->image_end_offset = last * s->cluster;
-    return st == VM_OK && fix & VM_FIX_ERRORS && vm__blk_writable(n) ? finish(&c) : st;
+    if (st == VM_OK && fix & VM_FIX_LEAKS && vm__blk_writable(n) && c.clusters > last) {
+        st = vm__blk_truncate(n->file, last * s->cluster, VM_PREALLOC_OFF, 0);
+        out->leaks_fixed += st == VM_OK ? c.clusters - last : 0;
+    }
+    return st == VM_OK && fix != 0 && vm__blk_writable(n) ? finish(&c) : st;
 }
 
 /* ---- resize ----------------------------------------------------------------------------- */
