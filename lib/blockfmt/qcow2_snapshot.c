@@ -348,14 +348,13 @@ int qcow2_snapshot_delete(struct vm_blk *n, const char *id_or_name)
         size_t after = s->n_snapshots - (size_t)(sn - s->snapshots) - 1;
         memmove(sn, sn + 1, after * sizeof *sn);
         s->n_snapshots--;
+        free(gone.extra);
         st = write_table(n, old_off, old_len);
     }
     if (st == VM_OK)
         st = add_all(n, l1, gone.l1_size, -1);
     if (st == VM_OK && gone.l1_size != 0)
         st = qcow2_refcount_add(n, gone.l1_off, 8ull * gone.l1_size, -1);
-    if (st == VM_OK)
-        free(gone.extra);
     free(l1);
     return st == VM_OK ? fix_flags(n) : st;
 }
