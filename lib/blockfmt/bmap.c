@@ -32,6 +32,7 @@ size_t vm__bmap_page_bytes(const struct vm_bmap *b, uint64_t p)
 int vm__bmap_init(struct vm_bmap *b)
 {
     b->file = b->file != NULL ? b->file : b->n->file;
+    b->data = b->data != NULL ? b->data : b->file;
     b->size = b->size != 0 ? b->size : vm__blk_size(b->n);
     uint64_t bytes, end, size = vm__blk_size(b->file);
     b->page_size = b->page_size != 0 ? b->page_size : VM_BMAP_PAGE;
@@ -290,6 +291,8 @@ int vm__bmap_space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *of
 
 int vm__bmap_alloc(struct vm_bmap *b, uint64_t index, uint64_t *off)
 {
+    if (b->ops->place != NULL)
+        return b->ops->place(b, index, off);
     (void)pthread_mutex_lock(&b->alloc_lock);
     uint64_t data = (b->next + b->lead + b->align - 1) / b->align * b->align;
     int st = b->ops->space != NULL ? b->ops->space(b, b->block_size, b->align, &data) : VM_OK;
@@ -308,19 +311,36 @@ int vm__bmap_alloc(struct vm_bmap *b, uint64_t index, uint64_t *off)
 
 /* ---- flush ------------------------------------------------------------------------------ */
 
+/** The blocks, then what else is in the file. */
+static int flush_files(struct vm_bmap *b)
+{
+    int st = b->data != b->file ? vm__blk_flush(b->data, 0) : VM_OK;
+    return st == VM_OK ? vm__blk_flush(b->file, 0) : st;
+}
+
+/** Entries that come in pairs are copied while none of them changes. */
+static void hold_pairs(struct vm_bmap *b, bool hold)
+{
+    for (unsigned i = 0; b->pairs && i < VM_BMAP_STRIPES; i++)
+        (void)(hold ? pthread_mutex_lock : pthread_mutex_unlock)(&b->stripes[i]);
+}
+
 /** Copies of the dirty pages, as of now; the pages count as clean. */
 static size_t take_dirty(struct vm_bmap *b, uint64_t *list, uint8_t *bytes, size_t max)
 {
     size_t n = 0;
     for (uint64_t p = 0; p < b->n_pages && n < max; p++) {
-        if (!atomic_exchange(&b->dirty[p], 0))
+        if (!atomic_load(&b->dirty[p]))
             continue;
+        hold_pairs(b, true);
+        atomic_store(&b->dirty[p], 0);
         atomic_fetch_sub(&b->n_dirty, 1);
         const uint8_t *page = atomic_load(&b->pages[p]);
         for (size_t at = 0; at < b->page_size; at += b->width) {
             uint64_t raw = load_raw(b, page, at);
             store_raw(b, bytes + n * VM_BMAP_PAGE, at, raw);
         }
+        hold_pairs(b, false);
         list[n++] = p;
     }
     return n;
@@ -379,7 +399,7 @@ static int write_table(struct vm_bmap *b, size_t n)
         if (st == VM_OK)
             st = write_header_and_tail(b);
         if (st == VM_OK)
-            st = vm__blk_flush(b->file, 0);
+            st = flush_files(b);
         st = vm__bmap_bits_put(b, &bits, st);
         if (st == VM_OK && n != 0)
             st = write_pages(b, list, bytes, n);
@@ -402,7 +422,7 @@ static int flush_locked(struct vm_bmap *b)
         st = n != 0 || atomic_load(&b->n_dirty_bits) != 0 ? write_table(b, n)
                                                           : write_header_and_tail(b);
     if (st == VM_OK)
-        st = vm__blk_flush(b->file, 0);
+        st = flush_files(b);
     return st == VM_OK && b->ops->after_table != NULL ? b->ops->after_table(b) : st;
 }
 

@@ -64,6 +64,13 @@ struct vm_bmap_ops {
     uint64_t (*encode)(const struct vm_bmap *b, enum vm_bmap_kind kind, uint64_t off);
     /** Find room for @p len bytes; NULL: at the end of the file. With the allocation lock. */
     int (*space)(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off);
+    /** The place of a block that has none yet, in place of space(). May be NULL. */
+    int (*place)(struct vm_bmap *b, uint64_t index, uint64_t *off);
+    /** The bytes of a block, @p at being in the file where @p in lies: encryption. NULL: plain. */
+    int (*data_read)(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                     struct vm_sg sg, uint32_t flags);
+    int (*data_write)(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                      struct vm_sg sg, uint32_t flags);
     /** A block gets its place; what precedes its data in the file may be written here. May be NULL.
      */
     int (*block_new)(struct vm_bmap *b, uint64_t index, uint64_t off);
@@ -97,6 +104,7 @@ struct vm_bmap {
     /* Set by the format before vm__bmap_init(). */
     struct vm_blk *n;
     struct vm_blk *file; /**< what the map and its blocks are in; NULL: n->file */
+    struct vm_blk *data; /**< what the blocks are in; NULL: file */
     uint64_t base, size; /**< the part of the node it maps; size 0: all of it */
     const struct vm_bmap_ops *ops;
     void *extent;       /**< the format's, if it has several maps */
@@ -108,6 +116,8 @@ struct vm_bmap {
     uint32_t width;     /**< bytes of an entry: 4 or 8 */
     bool big_endian;
     bool has_zero; /**< the format can say ZERO */
+    bool fill_new; /**< a new block is not zeros by itself: what is not written is filled in */
+    bool pairs;    /**< two entries belong together, and change with the stripe lock */
     uint64_t block_size;
     uint64_t lead;       /**< bytes in front of a block's data that belong to it */
     uint64_t align;      /**< of a block's data in the file */
@@ -175,14 +185,29 @@ int vm__bmap_node_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t
 int vm__bmap_node_flush(struct vm_blk *n, uint32_t flags);
 int vm__bmap_node_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e);
 
+/** Bytes of a block that has its place: @p at is where @p in lies in the file. */
+static inline int vm__bmap_data_read(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at,
+                                     size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return b->ops->data_read != NULL ? b->ops->data_read(b, index, in, at, len, sg, flags)
+                                     : vm__blk_readv(b->data, at, len, sg, flags);
+}
+static inline int vm__bmap_data_write(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at,
+                                      size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return b->ops->data_write != NULL ? b->ops->data_write(b, index, in, at, len, sg, flags)
+                                      : vm__blk_writev(b->data, at, len, sg, flags);
+}
+
 /** Highest end of a block in use, and how many there are; reads the whole table. For opening. */
 int vm__bmap_scan(struct vm_bmap *b, uint64_t *end, uint64_t *used);
 
 /* bmap_partial.c; with the block's stripe lock, but for fill. */
 int vm__bmap_partial_read(struct vm_bmap *b, uint64_t index, uint64_t in, size_t len,
                           struct vm_sg sg, uint32_t flags, bool *handled);
+/** @param zeros what is missing is zeros, not the backing node's */
 int vm__bmap_partial_write(struct vm_bmap *b, uint64_t index, uint64_t in, size_t len,
-                           struct vm_sg sg, uint32_t flags);
+                           struct vm_sg sg, uint32_t flags, bool zeros);
 bool vm__bmap_partial_has(const struct vm_bmap *b, uint64_t index);
 /** Copy what is missing in every partial block and enter it. Takes the stripe locks. */
 int vm__bmap_partial_fill(struct vm_bmap *b);

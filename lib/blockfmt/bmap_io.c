@@ -44,22 +44,21 @@ static int read_piece(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32
     int st = vm__bmap_get(b, p.index, flags, &e);
     if (st != VM_OK)
         return st;
-    if (e.kind == VM_BMAP_SHARED)
-        return vm__blk_readv(b->file, e.off + p.in, p.len, sg, flags);
-    if (e.kind == VM_BMAP_DATA)
-        return vm__bmap_has_bits(b) ? vm__bmap_bits_read(b, p.index, e, p.in, p.len, sg, flags)
-                                    : vm__blk_readv(b->file, e.off + p.in, p.len, sg, flags);
+    if (e.kind == VM_BMAP_DATA && vm__bmap_has_bits(b))
+        return vm__bmap_bits_read(b, p.index, e, p.in, p.len, sg, flags);
+    if (e.kind == VM_BMAP_DATA || e.kind == VM_BMAP_SHARED)
+        return vm__bmap_data_read(b, p.index, p.in, e.off + p.in, p.len, sg, flags);
     if (e.kind == VM_BMAP_PACKED)
         return b->ops->read_packed(b, &e, p.index, p.in, p.len, sg, flags);
+    bool handled = false;
+    if (some_partial && (e.kind == VM_BMAP_NONE || b->fill_new))
+        st = read_partial(b, p, sg, flags, &handled);
+    if (st != VM_OK || handled)
+        return st;
     if (e.kind == VM_BMAP_ZERO) {
         vm_sg_zero(sg, p.len);
         return VM_OK;
     }
-    bool handled = false;
-    if (some_partial)
-        st = read_partial(b, p, sg, flags, &handled);
-    if (st != VM_OK || handled)
-        return st;
     return vm__blk_read_backing(b->n, b->base + p.index * b->block_size + p.in, p.len, sg, flags);
 }
 
@@ -83,7 +82,7 @@ static int write_new(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32_
     uint64_t at;
     int st = vm__bmap_alloc(b, p.index, &at);
     if (st == VM_OK)
-        st = vm__blk_writev(b->file, at + p.in, p.len, sg, flags);
+        st = vm__bmap_data_write(b, p.index, p.in, at + p.in, p.len, sg, flags);
     return st == VM_OK ? vm__bmap_set(b, p.index, VM_BMAP_DATA, at) : st;
 }
 
@@ -95,9 +94,10 @@ static int write_unpacked(struct vm_bmap *b, const struct vm_bmap_entry *e, stru
     uint8_t *buf = malloc(bytes);
     struct vm_iov v = { buf, bytes };
     struct vm_sg whole = { &v, 0 };
-    int st = buf == NULL                 ? vm__fail_nomem(bytes)
-             : e->kind == VM_BMAP_SHARED ? vm__blk_readv(b->file, e->off, bytes, whole, 0)
-                                         : b->ops->read_packed(b, e, p.index, 0, bytes, whole, 0);
+    int st = buf == NULL ? vm__fail_nomem(bytes)
+             : e->kind == VM_BMAP_SHARED
+                 ? vm__bmap_data_read(b, p.index, 0, e->off, bytes, whole, 0)
+                 : b->ops->read_packed(b, e, p.index, 0, bytes, whole, 0);
     if (st == VM_OK) {
         vm_sg_get(sg, buf + p.in, p.len);
         st = write_new(b, (struct piece) { p.index, 0, bytes }, whole, 0);
@@ -116,14 +116,14 @@ static int write_unallocated(struct vm_bmap *b, struct piece p, struct vm_sg sg,
         bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
         if ((e.kind == VM_BMAP_PACKED || e.kind == VM_BMAP_SHARED) && !whole)
             st = write_unpacked(b, &e, p, sg);
-        else if (vm__bmap_partial_has(b, p.index) || (shows && !whole))
-            st = vm__bmap_partial_write(b, p.index, p.in, p.len, sg, flags);
+        else if (vm__bmap_partial_has(b, p.index) || ((shows || b->fill_new) && !whole))
+            st = vm__bmap_partial_write(b, p.index, p.in, p.len, sg, flags, !shows);
         else
             st = write_new(b, p, sg, flags);
     }
     (void)pthread_mutex_unlock(vm__bmap_stripe(b, p.index));
     if (st == VM_OK && e.kind == VM_BMAP_DATA) /* somebody was quicker */
-        st = vm__blk_writev(b->file, e.off + p.in, p.len, sg, flags);
+        st = vm__bmap_data_write(b, p.index, p.in, e.off + p.in, p.len, sg, flags);
     return st;
 }
 
@@ -163,7 +163,7 @@ static int write_piece(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint3
     if (st != VM_OK)
         return st;
     if (e.kind == VM_BMAP_DATA && !vm__bmap_has_bits(b))
-        return vm__blk_writev(b->file, e.off + p.in, p.len, sg, flags);
+        return vm__bmap_data_write(b, p.index, p.in, e.off + p.in, p.len, sg, flags);
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
     return vm__bmap_has_bits(b) ? write_bits(b, p, sg, flags) : write_unallocated(b, p, sg, flags);
@@ -207,9 +207,11 @@ static int zero_piece(struct vm_bmap *b, struct piece p, uint32_t flags)
     struct vm_bmap_entry e;
     (void)pthread_mutex_lock(vm__bmap_stripe(b, p.index));
     int st = vm__bmap_get(b, p.index, 0, &e);
-    if (st == VM_OK && e.kind != VM_BMAP_DATA) {
+    bool plain = b->ops->data_write == NULL; /* zeros in the file are zeros */
+    if (st == VM_OK && (e.kind != VM_BMAP_DATA || !plain)) {
         bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
-        done = !shows && e.kind != VM_BMAP_PACKED && e.kind != VM_BMAP_SHARED;
+        done = !shows && (e.kind == VM_BMAP_NONE || e.kind == VM_BMAP_ZERO) &&
+               !vm__bmap_partial_has(b, p.index);
         if (!done && whole && b->has_zero && !vm__bmap_partial_has(b, p.index)) {
             st = vm__bmap_set(b, p.index, VM_BMAP_ZERO, 0);
             done = true;
@@ -218,8 +220,8 @@ static int zero_piece(struct vm_bmap *b, struct piece p, uint32_t flags)
     (void)pthread_mutex_unlock(vm__bmap_stripe(b, p.index));
     if (st != VM_OK || done)
         return st;
-    if (e.kind == VM_BMAP_DATA && !vm__bmap_has_bits(b))
-        return vm__blk_zero(b->file, e.off + p.in, p.len, flags);
+    if (e.kind == VM_BMAP_DATA && plain && !vm__bmap_has_bits(b))
+        return vm__blk_zero(b->data, e.off + p.in, p.len, flags);
     return write_zeros(b, p, flags);
 }
 
@@ -247,7 +249,7 @@ int vm__bmap_discard(struct vm_bmap *b, uint64_t off, uint64_t len, uint32_t fla
         struct vm_bmap_entry e;
         int st = vm__bmap_get(b, p.index, 0, &e);
         if (st == VM_OK && e.kind == VM_BMAP_DATA && !vm__bmap_has_bits(b))
-            st = vm__blk_discard(b->file, e.off + p.in, p.len, 0);
+            st = vm__blk_discard(b->data, e.off + p.in, p.len, 0);
         if (st != VM_OK)
             return st;
         done += p.len;
@@ -262,9 +264,12 @@ static void describe(const struct vm_bmap *b, struct vm_bmap_entry e, struct pie
 {
     *out = (struct vm_extent) { .length = p.len };
     if (e.kind == VM_BMAP_DATA || e.kind == VM_BMAP_SHARED) {
-        out->flags = VM_EXTENT_DATA | VM_EXTENT_ALLOCATED | VM_EXTENT_OFFSET;
+        out->flags = VM_EXTENT_DATA | VM_EXTENT_ALLOCATED;
+        if (b->ops->data_read != NULL)
+            return;
+        out->flags |= VM_EXTENT_OFFSET;
         out->offset = e.off + p.in;
-        out->file = b->file;
+        out->file = b->data;
     } else if (e.kind == VM_BMAP_PACKED) {
         out->flags = VM_EXTENT_DATA | VM_EXTENT_ALLOCATED | VM_EXTENT_COMPRESSED;
     } else if (e.kind == VM_BMAP_ZERO) {

@@ -16,6 +16,7 @@ struct vm_bmap_partial {
     struct vm_bmap_partial *next;
     uint64_t index, at; /**< the block, and where its data lies in the file */
     uint64_t missing;   /**< chunks */
+    bool zeros;         /**< what is missing is zeros, not the backing node's */
     uint8_t have[];     /**< bitmap */
 };
 
@@ -55,7 +56,7 @@ static size_t chunk_bytes(const struct vm_bmap *b, uint64_t index, uint64_t chun
     return left < VM_BMAP_CHUNK ? (size_t)left : VM_BMAP_CHUNK;
 }
 
-static int start(struct vm_bmap *b, uint64_t index, struct vm_bmap_partial **out)
+static int start(struct vm_bmap *b, uint64_t index, bool zeros, struct vm_bmap_partial **out)
 {
     uint64_t n = chunks(b, index);
     struct vm_bmap_partial *p = calloc(1, sizeof *p + (n + 7) / 8);
@@ -63,6 +64,7 @@ static int start(struct vm_bmap *b, uint64_t index, struct vm_bmap_partial **out
         return vm__fail_nomem(sizeof *p + n / 8);
     p->index = index;
     p->missing = n;
+    p->zeros = zeros;
     int st = vm__bmap_alloc(b, index, &p->at);
     if (st != VM_OK) {
         free(p);
@@ -89,6 +91,16 @@ static int enter(struct vm_bmap *b, struct vm_bmap_partial **link)
     return VM_OK;
 }
 
+/** What a missing range reads as. */
+static int read_missing(struct vm_bmap *b, const struct vm_bmap_partial *p, uint64_t in, size_t len,
+                        struct vm_sg sg, uint32_t flags)
+{
+    if (!p->zeros)
+        return vm__blk_read_backing(b->n, b->base + p->index * b->block_size + in, len, sg, flags);
+    vm_sg_zero(sg, len);
+    return VM_OK;
+}
+
 /** Copy a run of missing chunks from the backing node. */
 static int copy_run(struct vm_bmap *b, struct vm_bmap_partial *p, uint64_t first, uint64_t end)
 {
@@ -96,11 +108,10 @@ static int copy_run(struct vm_bmap *b, struct vm_bmap_partial *p, uint64_t first
     uint8_t *buf = malloc(len);
     struct vm_iov v = { buf, len };
     uint64_t in = first * VM_BMAP_CHUNK;
-    int st = buf == NULL ? vm__fail_nomem(len)
-                         : vm__blk_read_backing(b->n, b->base + p->index * b->block_size + in, len,
-                                                (struct vm_sg) { &v, 0 }, 0);
+    struct vm_sg sg = { &v, 0 };
+    int st = buf == NULL ? vm__fail_nomem(len) : read_missing(b, p, in, len, sg, 0);
     if (st == VM_OK)
-        st = vm__blk_write(b->file, p->at + in, buf, len);
+        st = vm__bmap_data_write(b, p->index, in, p->at + in, len, sg, 0);
     free(buf);
     for (uint64_t c = first; st == VM_OK && c < end; c++)
         got_chunk(p, c);
@@ -167,7 +178,7 @@ int vm__bmap_partial_read(struct vm_bmap *b, uint64_t index, uint64_t in, size_t
         if (st != VM_OK || e.kind != VM_BMAP_DATA)
             return st;
         *handled = true;
-        return vm__blk_readv(b->file, e.off + in, len, sg, flags);
+        return vm__bmap_data_read(b, index, in, e.off + in, len, sg, flags);
     }
     for (size_t done = 0; done < len;) {
         uint64_t c = (in + done) / VM_BMAP_CHUNK;
@@ -176,9 +187,9 @@ int vm__bmap_partial_read(struct vm_bmap *b, uint64_t index, uint64_t in, size_t
         while (end < in + len && has_chunk(p, end / VM_BMAP_CHUNK) == here)
             end += VM_BMAP_CHUNK;
         size_t n = (size_t)((end < in + len ? end : in + len) - (in + done));
-        int st = here ? vm__blk_readv(b->file, p->at + in + done, n, vm_sg_at(sg, done), flags)
-                      : vm__blk_read_backing(b->n, b->base + index * b->block_size + in + done, n,
-                                             vm_sg_at(sg, done), flags);
+        struct vm_sg part = vm_sg_at(sg, done);
+        int st = here ? vm__bmap_data_read(b, index, in + done, p->at + in + done, n, part, flags)
+                      : read_missing(b, p, in + done, n, part, flags);
         if (st != VM_OK)
             return st;
         done += n;
@@ -197,12 +208,12 @@ static int prepare_edge(struct vm_bmap *b, struct vm_bmap_partial *p, uint64_t i
 }
 
 int vm__bmap_partial_write(struct vm_bmap *b, uint64_t index, uint64_t in, size_t len,
-                           struct vm_sg sg, uint32_t flags)
+                           struct vm_sg sg, uint32_t flags, bool zeros)
 {
     struct vm_bmap_partial **link = find(b, index), *p = *link;
     int st = VM_OK;
     if (p == NULL) {
-        st = start(b, index, &p);
+        st = start(b, index, zeros, &p);
         link = find(b, index);
     }
     uint64_t end = in + len, first = in / VM_BMAP_CHUNK, last = (end - 1) / VM_BMAP_CHUNK;
@@ -211,7 +222,7 @@ int vm__bmap_partial_write(struct vm_bmap *b, uint64_t index, uint64_t in, size_
     if (st == VM_OK)
         st = prepare_edge(b, p, in, end, last);
     if (st == VM_OK)
-        st = vm__blk_writev(b->file, p->at + in, len, sg, flags);
+        st = vm__bmap_data_write(b, index, in, p->at + in, len, sg, flags);
     for (uint64_t c = first; st == VM_OK && c <= last; c++)
         got_chunk(p, c);
     return st == VM_OK && p->missing == 0 ? enter(b, link) : st;
