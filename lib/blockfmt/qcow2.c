@@ -110,7 +110,28 @@ static int qcow2_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg 
 {
     if (flags & VM_IO_COMPRESSED)
         return flags & VM_IO_NOWAIT ? VM_E_AGAIN : qcow2_write_packed(n, off, len, sg);
-    return vm__bmap_write(&qcow2_of(n)->map, off, len, sg, flags);
+    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_write(n, off, len, sg, flags)
+                                       : vm__bmap_write(&qcow2_of(n)->map, off, len, sg, flags);
+}
+
+static int qcow2_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_read(n, off, len, sg, flags)
+                                       : vm__bmap_read(&qcow2_of(n)->map, off, len, sg, flags);
+}
+
+static int qcow2_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    if (flags & VM_IO_NOWAIT)
+        return VM_E_AGAIN;
+    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_zero(n, off, len, flags)
+                                       : vm__bmap_zero(&qcow2_of(n)->map, off, len, flags);
+}
+
+static int qcow2_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
+{
+    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_status(n, off, len, e)
+                                       : vm__bmap_status(&qcow2_of(n)->map, off, len, e);
 }
 
 /** Whole clusters are given back; without a way to say zeros over a base, they stay. */
@@ -121,6 +142,8 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     uint64_t first = (off + s->cluster - 1) / s->cluster, end = (off + len) / s->cluster;
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
+    if (qcow2_extended(s))
+        return qcow2_sub_discard(n, off, len);
     if (off + len == vm__blk_size(n))
         end = b->n_blocks;
     if (n->backing != NULL && s->version < 3)
@@ -138,7 +161,7 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     return VM_OK;
 }
 
-_Static_assert(offsetof(struct qcow2, map) == 0, "vm__bmap_node_read() and the others");
+_Static_assert(offsetof(struct qcow2, map) == 0, "vm__bmap_node_flush()");
 
 const struct vm_blk_driver vm__qcow2_driver = {
     .name = "qcow2",
@@ -151,12 +174,12 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .probe = qcow2_probe,
     .open = qcow2_open,
     .close = qcow2_close,
-    .read = vm__bmap_node_read,
+    .read = qcow2_read,
     .write = qcow2_write,
-    .zero = vm__bmap_node_zero,
+    .zero = qcow2_zero,
     .discard = qcow2_discard,
     .flush = vm__bmap_node_flush,
-    .status = vm__bmap_node_status,
+    .status = qcow2_status,
     .truncate = qcow2_truncate,
     .info = qcow2_info,
     .check = qcow2_check,

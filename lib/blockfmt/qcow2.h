@@ -52,6 +52,9 @@ enum {
     QCOW2_ZLIB = 0,
     QCOW2_ZSTD = 1,
 
+    QCOW2_MIN_EXTENDED_BITS = 14, /* of the cluster size, with extended entries */
+    QCOW2_SUBCLUSTERS = 32,       /* of a cluster, with extended entries */
+
     QCOW2_MAX_L1 = 32 << 20,      /* bytes */
     QCOW2_MAX_REFTABLE = 8 << 20, /* bytes */
     QCOW2_MAX_SNAPSHOTS = 65536,
@@ -117,9 +120,30 @@ static inline struct qcow2 *qcow2_of(const struct vm_blk *n)
 {
     return n->state;
 }
+static inline bool qcow2_extended(const struct qcow2 *s)
+{
+    return s->incompatible & QCOW2_I_EXTENDED_L2;
+}
+/** Bytes of an entry of a second-level table. */
+static inline uint64_t qcow2_entry_bytes(const struct qcow2 *s)
+{
+    return qcow2_extended(s) ? 16 : 8;
+}
 static inline uint64_t qcow2_l2_entries(const struct qcow2 *s)
 {
-    return s->cluster / 8;
+    return s->cluster / qcow2_entry_bytes(s);
+}
+
+/** An entry of a second-level table; @p bits only with extended entries. */
+struct qcow2_entry {
+    uint64_t raw, bits;
+};
+/** The one at @p p. */
+static inline struct qcow2_entry qcow2_entry_at(const struct qcow2 *s, const void *table,
+                                                uint64_t i)
+{
+    const uint8_t *p = (const uint8_t *)table + i * qcow2_entry_bytes(s);
+    return (struct qcow2_entry) { vm_be64(p), qcow2_extended(s) ? vm_be64(p + 8) : 0 };
 }
 
 /* qcow2_header.c */
@@ -151,6 +175,28 @@ uint64_t qcow2_refcount_max(const struct qcow2 *s);
 int qcow2_open_map(struct vm_blk *n);
 /** The bytes of a compressed cluster's entry. */
 void qcow2_packed_place(const struct qcow2 *s, uint64_t raw, uint64_t *off, uint64_t *len);
+
+/** The entry names a place of its own in the file. */
+static inline bool qcow2_has_place(const struct qcow2 *s, uint64_t raw)
+{
+    (void)s;
+    return (raw & QCOW2_OFFSET) != 0;
+}
+int qcow2_get(struct qcow2 *s, uint64_t index, uint32_t flags, struct qcow2_entry *e);
+/** With the stripe lock. What the old entry named is given back at the next flush. */
+int qcow2_set(struct qcow2 *s, uint64_t index, struct qcow2_entry e);
+/** Its words make sense together. */
+bool qcow2_entry_ok(const struct qcow2 *s, const struct qcow2_entry *e);
+/** Data of a cluster at @p at; zeros past the end of the file, which may end within a cluster. */
+int qcow2_data_read(struct qcow2 *s, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                    struct vm_sg sg, uint32_t flags);
+
+/* qcow2_sub.c: the I/O calls of images with extended entries */
+int qcow2_sub_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags);
+int qcow2_sub_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags);
+int qcow2_sub_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags);
+int qcow2_sub_discard(struct vm_blk *n, uint64_t off, uint64_t len);
+int qcow2_sub_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e);
 
 /* qcow2_packed.c */
 int qcow2_read_packed(struct vm_bmap *b, const struct vm_bmap_entry *e, uint64_t index, uint64_t in,

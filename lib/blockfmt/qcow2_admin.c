@@ -84,12 +84,17 @@ static int read_options(struct qcow2 *s, struct vm_blk_options *o, uint32_t *pre
         return vm__fail(VM_E_INVAL,
                         "Non-zlib compression type is only supported with compatibility "
                         "level 1.1 and above (use version=v3 or greater)");
-    if (extended)
-        return vm__fail(VM_E_NOTSUP, "Extended L2 entries are not supported");
+    if (s->version == 2 && extended)
+        return vm__fail(VM_E_INVAL, "Extended L2 entries are only supported with compatibility "
+                                    "level 1.1 and above (use version=v3 or greater)");
+    if (extended && s->cluster < 1u << QCOW2_MIN_EXTENDED_BITS)
+        return vm__fail(VM_E_INVAL, "Extended L2 entries are only supported with cluster sizes of "
+                                    "at least 16384 bytes");
     s->cluster_bits = (uint32_t)__builtin_ctzll(s->cluster);
     s->refcount_order = (uint32_t)__builtin_ctzll(bits);
     s->compatible = lazy ? QCOW2_C_LAZY : 0;
     s->incompatible = s->compression != QCOW2_ZLIB ? QCOW2_I_COMPRESSION : 0;
+    s->incompatible |= extended ? QCOW2_I_EXTENDED_L2 : 0;
     return VM_OK;
 }
 
@@ -143,7 +148,7 @@ static int preallocate(struct vm_blk *n, uint32_t mode)
         uint64_t at;
         st = vm__bmap_alloc(&s->map, i, &at);
         if (st == VM_OK)
-            st = vm__bmap_set(&s->map, i, VM_BMAP_DATA, at);
+            st = qcow2_set(s, i, (struct qcow2_entry) { at | QCOW2_COPIED, 0 });
     }
     if (st == VM_OK)
         st = vm__bmap_flush(&s->map, 0);
@@ -160,7 +165,7 @@ int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c)
     struct qcow2 s = { 0 };
     uint32_t prealloc = 0;
     int st = read_options(&s, c->options, &prealloc);
-    if (st == VM_OK && prealloc != 0 && c->backing_name != NULL)
+    if (st == VM_OK && prealloc != 0 && c->backing_name != NULL && !qcow2_extended(&s))
         st =
             vm__fail(VM_E_INVAL, "Backing file and preallocation can only be used at the same time "
                                  "if extended_l2 is enabled");
@@ -198,10 +203,10 @@ int qcow2_info(struct vm_blk *n, struct vm_blk_info *out)
         (void)json_object_set_new(data, "lazy-refcounts", json_boolean(s->compatible & 1));
         (void)json_object_set_new(data, "refcount-bits", json_integer(1 << s->refcount_order));
         (void)json_object_set_new(data, "corrupt", json_boolean(out->corrupt));
-        (void)json_object_set_new(data, "extended-l2", json_false());
+        (void)json_object_set_new(data, "extended-l2", json_boolean(qcow2_extended(s)));
     }
-    out->specific = json_pack("{s:s,s:o}", "type", "qcow2", "data", data);
-    return out->specific != NULL ? VM_OK : vm__fail_nomem(0);
+    out->specific = data;
+    return data != NULL ? VM_OK : vm__fail_nomem(0);
 }
 
 int qcow2_set_backing(struct vm_blk *n, const char *name, const char *format)
@@ -273,13 +278,13 @@ static int cut(struct vm_blk *n, uint64_t size)
     int st = VM_OK;
     if (size % s->cluster != 0) {
         uint64_t rest = first * s->cluster - size, left = vm__blk_size(n) - size;
-        st = vm__bmap_zero(&s->map, size, rest < left ? rest : left, 0);
+        st = n->drv->zero(n, size, rest < left ? rest : left, 0);
     }
     for (uint64_t i = first; st == VM_OK && i < s->map.n_blocks; i++) {
-        struct vm_bmap_entry e;
-        st = vm__bmap_get(&s->map, i, 0, &e);
-        if (st == VM_OK && e.raw != 0)
-            st = vm__bmap_set_raw(&s->map, i, 0);
+        struct qcow2_entry e;
+        st = qcow2_get(s, i, 0, &e);
+        if (st == VM_OK && (e.raw | e.bits) != 0)
+            st = qcow2_set(s, i, (struct qcow2_entry) { 0 });
     }
     return st == VM_OK ? vm__bmap_flush(&s->map, 0) : st;
 }

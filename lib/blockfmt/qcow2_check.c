@@ -49,13 +49,17 @@ static bool refer(struct checking *c, uint64_t off, uint64_t len)
     return true;
 }
 
-static void refer_entry(struct checking *c, uint64_t raw, bool active)
+static void refer_entry(struct checking *c, struct qcow2_entry e, bool active)
 {
     const struct qcow2 *s = c->s;
-    uint64_t off = raw & QCOW2_OFFSET, len = s->cluster;
+    uint64_t raw = e.raw, off = raw & QCOW2_OFFSET, len = s->cluster;
     bool packed = raw & QCOW2_COMPRESSED;
     if (packed)
         qcow2_packed_place(s, raw, &off, &len);
+    if (qcow2_extended(s) && off % s->cluster == 0 && !qcow2_entry_ok(s, &e)) {
+        say(c, "ERROR: entry=%llx bitmap=%llx: L2 entry makes no sense%.0llu", raw, e.bits, 0);
+        c->out->corruptions++;
+    }
     if (off == 0)
         return;
     if (!packed && off % s->cluster != 0) {
@@ -101,7 +105,7 @@ static int refer_table(struct checking *c, uint64_t raw, bool active)
     int st = table != NULL ? vm__blk_read(c->n->file, off, table, (size_t)s->cluster)
                            : vm__fail_nomem((size_t)s->cluster);
     for (uint64_t i = 0; st == VM_OK && i < qcow2_l2_entries(s); i++)
-        refer_entry(c, vm_be64(table + 8 * i), active);
+        refer_entry(c, qcow2_entry_at(s, table, i), active);
     free(table);
     return st;
 }
@@ -224,7 +228,7 @@ static int check_table_flags(struct checking *c, uint64_t off)
     int st = table != NULL ? vm__blk_read(c->n->file, off, table, (size_t)s->cluster)
                            : vm__fail_nomem((size_t)s->cluster);
     for (uint64_t i = 0; st == VM_OK && i < qcow2_l2_entries(s); i++)
-        st = check_flag(c, &table[i], "data cluster", &changed);
+        st = check_flag(c, &table[i * qcow2_entry_bytes(s) / 8], "data cluster", &changed);
     if (st == VM_OK && changed)
         st = vm__blk_write(c->n->file, off, table, (size_t)s->cluster);
     free(table);

@@ -14,7 +14,8 @@
 #include "blockfmt/qcow2.h"
 
 enum {
-    KNOWN_INCOMPATIBLE = QCOW2_I_DIRTY | QCOW2_I_CORRUPT | QCOW2_I_COMPRESSION,
+    KNOWN_INCOMPATIBLE =
+        QCOW2_I_DIRTY | QCOW2_I_CORRUPT | QCOW2_I_COMPRESSION | QCOW2_I_EXTENDED_L2,
     FEATURES_ROOM = 8 + 8 * 48 + 8, /* of the table of feature names and the end mark */
 };
 
@@ -28,6 +29,8 @@ static int check_sizes(struct vm_blk *n, const uint8_t *h)
     if (s->cluster_bits < 9 || s->cluster_bits > 21)
         return vm__fail(VM_E_CORRUPT, "Unsupported cluster size: 2^%u", s->cluster_bits);
     s->cluster = UINT64_C(1) << s->cluster_bits;
+    if (qcow2_extended(s) && s->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
+        return vm__fail(VM_E_CORRUPT, "Extended L2 entries need clusters of at least 16 KiB");
     if (s->refcount_order > 6)
         return vm__fail(VM_E_CORRUPT,
                         "Reference count entry width too large; may not exceed 64 bits");
@@ -73,8 +76,6 @@ static int check_features(struct vm_blk *n)
     uint64_t unknown = s->incompatible & ~(uint64_t)KNOWN_INCOMPATIBLE;
     if (unknown & QCOW2_I_DATA_FILE)
         return vm__fail(VM_E_NOTSUP, "qcow2 images with an external data file are not supported");
-    if (unknown & QCOW2_I_EXTENDED_L2)
-        return vm__fail(VM_E_NOTSUP, "qcow2 images with extended L2 entries are not supported");
     if (unknown != 0)
         return vm__fail(VM_E_NOTSUP, "Unsupported qcow2 feature(s): incompatible bits 0x%llx",
                         (unsigned long long)unknown);

@@ -51,14 +51,20 @@ static int space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off)
     return qcow2_alloc(b->n, len, off);
 }
 
+/** Nobody names it any more. */
+static void drop_raw(struct qcow2 *s, uint64_t raw)
+{
+    uint64_t off = raw & QCOW2_OFFSET, len = s->cluster;
+    if (raw & QCOW2_COMPRESSED)
+        qcow2_packed_place(s, raw, &off, &len);
+    if (off != 0)
+        qcow2_free_later(s, off, len);
+}
+
 static void dropped(struct vm_bmap *b, const struct vm_bmap_entry *old)
 {
-    struct qcow2 *s = qcow2_of(b->n);
-    uint64_t off = old->raw & QCOW2_OFFSET, len = s->cluster;
-    if (old->raw & QCOW2_COMPRESSED)
-        qcow2_packed_place(s, old->raw, &off, &len);
-    if (off != 0 && old->kind != VM_BMAP_BAD)
-        qcow2_free_later(s, off, len);
+    if (old->kind != VM_BMAP_BAD)
+        drop_raw(qcow2_of(b->n), old->raw);
 }
 
 static uint64_t table_of(const struct vm_bmap *b, uint64_t page, uint64_t *in)
@@ -146,6 +152,58 @@ static int after_table(struct vm_bmap *b)
     return qcow2_free_now(b->n);
 }
 
+/* ---- entries ---------------------------------------------------------------------------- */
+
+int qcow2_get(struct qcow2 *s, uint64_t index, uint32_t flags, struct qcow2_entry *e)
+{
+    *e = (struct qcow2_entry) { 0 };
+    if (!qcow2_extended(s))
+        return vm__bmap_get_entry(&s->map, index, flags, &e->raw);
+    int st = vm__bmap_get_entry(&s->map, 2 * index + 1, flags, &e->bits);
+    return st == VM_OK ? vm__bmap_get_entry(&s->map, 2 * index, flags, &e->raw) : st;
+}
+
+bool qcow2_entry_ok(const struct qcow2 *s, const struct qcow2_entry *e)
+{
+    uint64_t off = e->raw & QCOW2_OFFSET;
+    if (e->raw & QCOW2_COMPRESSED || !qcow2_extended(s))
+        return true;
+    return (e->bits & e->bits >> 32 & UINT32_MAX) == 0 && off % s->cluster == 0 &&
+           off <= VM_BLK_MAX_SIZE - s->cluster && !(e->raw & QCOW2_ZERO) &&
+           (qcow2_has_place(s, e->raw) || (e->bits & UINT32_MAX) == 0);
+}
+
+int qcow2_set(struct qcow2 *s, uint64_t index, struct qcow2_entry e)
+{
+    struct vm_bmap *b = &s->map;
+    if (!qcow2_extended(s))
+        return vm__bmap_set_entry(b, index, e.raw);
+    struct qcow2_entry old;
+    int st = qcow2_get(s, index, 0, &old);
+    if (st != VM_OK)
+        return st;
+    /* A place is there before the bitmap says what it holds, and goes after. */
+    bool place_first = e.raw != 0;
+    st = place_first ? vm__bmap_set_entry(b, 2 * index, e.raw)
+                     : vm__bmap_set_entry(b, 2 * index + 1, e.bits);
+    if (st == VM_OK)
+        st = place_first ? vm__bmap_set_entry(b, 2 * index + 1, e.bits)
+                         : vm__bmap_set_entry(b, 2 * index, e.raw);
+    if (st == VM_OK && old.raw != e.raw)
+        drop_raw(s, old.raw);
+    return st;
+}
+
+int qcow2_data_read(struct qcow2 *s, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                    struct vm_sg sg, uint32_t flags)
+{
+    uint64_t end = vm__blk_size(s->map.data);
+    size_t there = at >= end ? 0 : end - at < len ? (size_t)(end - at) : len;
+    if (there < len)
+        vm_sg_zero(vm_sg_at(sg, there), len - there);
+    return there != 0 ? vm__bmap_data_read(&s->map, index, in, at, there, sg, flags) : VM_OK;
+}
+
 static const struct vm_bmap_ops map_ops = {
     .decode = decode,
     .encode = encode,
@@ -159,17 +217,32 @@ static const struct vm_bmap_ops map_ops = {
     .read_packed = qcow2_read_packed,
 };
 
+/** With extended entries qcow2_set() gives back what they named. */
+static const struct vm_bmap_ops extended_ops = {
+    .decode = decode,
+    .encode = encode,
+    .space = space,
+    .page_at = page_at,
+    .write_pages = write_pages,
+    .before_table = before_table,
+    .flush_begin = flush_begin,
+    .after_table = after_table,
+    .read_packed = qcow2_read_packed,
+};
+
 int qcow2_open_map(struct vm_blk *n)
 {
     struct qcow2 *s = qcow2_of(n);
     uint64_t entries = (vm__blk_size(n) + s->cluster - 1) / s->cluster;
     uint32_t page = s->cluster < VM_BMAP_PAGE ? (uint32_t)s->cluster : VM_BMAP_PAGE;
+    uint64_t words = entries * (qcow2_entry_bytes(s) / 8);
     s->map = (struct vm_bmap) {
         .n = n,
-        .ops = &map_ops,
+        .ops = qcow2_extended(s) ? &extended_ops : &map_ops,
         .page_size = page,
         .n_blocks = entries,
-        .n_entries = (entries + page / 8 - 1) / (page / 8) * (page / 8), /* pages are whole */
+        .n_entries = (words + page / 8 - 1) / (page / 8) * (page / 8), /* pages are whole */
+        .pairs = qcow2_extended(s),
         .width = 8,
         .big_endian = true,
         .has_zero = s->version == 3,

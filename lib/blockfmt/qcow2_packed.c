@@ -129,7 +129,8 @@ static int write_cluster(struct vm_blk *n, uint64_t index, size_t len, struct vm
     size_t bytes = pack(s, buf, out);
     int st;
     if (bytes == 0) {
-        st = vm__bmap_write(b, index * s->cluster, len, sg, 0);
+        st = qcow2_extended(s) ? qcow2_sub_write(n, index * s->cluster, len, sg, 0)
+                               : vm__bmap_write(b, index * s->cluster, len, sg, 0);
         free(buf);
         return st;
     }
@@ -144,7 +145,7 @@ static int write_cluster(struct vm_blk *n, uint64_t index, size_t len, struct vm
     uint64_t sectors = (at + bytes - 1) / 512 - at / 512;
     (void)pthread_mutex_lock(vm__bmap_stripe(b, index));
     if (st == VM_OK)
-        st = vm__bmap_set_raw(b, index, QCOW2_COMPRESSED | sectors << x | at);
+        st = qcow2_set(s, index, (struct qcow2_entry) { QCOW2_COMPRESSED | sectors << x | at, 0 });
     (void)pthread_mutex_unlock(vm__bmap_stripe(b, index));
     vm__chunk_forget(s->cache, QCOW2_COMPRESSED | sectors << x | at);
     free(buf);

@@ -173,7 +173,7 @@ static int add_table(struct vm_blk *n, uint64_t off, int by)
     if (st == VM_OK)
         st = vm__blk_read(n->file, off, table, (size_t)s->cluster);
     for (uint64_t i = 0; st == VM_OK && i < qcow2_l2_entries(s); i++)
-        st = add_entry(n, vm_be64(table + 8 * i), by);
+        st = add_entry(n, qcow2_entry_at(s, table, i).raw, by);
     free(table);
     return st == VM_OK ? qcow2_refcount_add(n, off, s->cluster, by) : st;
 }
@@ -212,7 +212,7 @@ static int fix_table(struct vm_blk *n, uint64_t off)
     int st = table != NULL ? vm__blk_read(n->file, off, table, (size_t)s->cluster)
                            : vm__fail_nomem((size_t)s->cluster);
     for (uint64_t i = 0; st == VM_OK && i < qcow2_l2_entries(s); i++)
-        st = fix_flag(n, table + 8 * i, &changed);
+        st = fix_flag(n, table + i * qcow2_entry_bytes(s), &changed);
     if (st == VM_OK && changed)
         st = vm__blk_write(n->file, off, table, (size_t)s->cluster);
     free(table);
