@@ -19,6 +19,7 @@
 #include <libvm/device.h>
 #include <libvm/io.h>
 #include <libvm/display.h>
+#include <libvm/export.h>
 #include <libvm/monitor.h>
 #include <libvm/snapshot.h>
 

@@ -176,6 +176,8 @@ VM_GDB_DETACHED = 1
 VM_GDB_KILLED = 2
 VM_CELL_CURSOR = 1
 VM_CELL_BLINK = 2
+VM_EXPORT_RO = 1
+VM_EXPORT_DEPTH = 2
 
 vm_free_fn = C.CFUNCTYPE(None, C.c_void_p)
 
@@ -506,6 +508,13 @@ FUNCTIONS = {
     "vm_monitor_add": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p, vm_monitor_fn, C.c_void_p, vm_free_fn]),
     "vm_monitor_complete": (C.c_int, [C.c_void_p, C.c_char_p, vm_list_fn, C.c_void_p]),
     "vm_msi_send": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint32]),
+    "vm_nbd_add": (C.c_int, [C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint32]),
+    "vm_nbd_clients": (C.c_int, [C.c_void_p, C.POINTER(C.c_uint32), C.POINTER(C.c_uint64)]),
+    "vm_nbd_fd": (C.c_int, [C.c_void_p]),
+    "vm_nbd_free": (None, [C.c_void_p]),
+    "vm_nbd_listen": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_nbd_listen_fd": (C.c_int, [C.c_void_p, C.c_int]),
+    "vm_nbd_new": (C.c_void_p, [C.c_void_p, C.c_char_p]),
     "vm_nmi": (C.c_int, [C.c_void_p]),
     "vm_part_list": (C.c_int, [C.c_void_p, vm_part_fn, C.c_void_p]),
     "vm_part_open": (C.c_void_p, [C.c_void_p, C.c_uint32, C.c_uint32]),
@@ -519,6 +528,7 @@ FUNCTIONS = {
     "vm_run": (C.c_int, [C.c_void_p, C.c_uint64, C.c_int64, C.POINTER(vm_exit)]),
     "vm_secret_add": (C.c_int, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_size_t]),
     "vm_strerror": (C.c_char_p, [C.c_int]),
+    "vm_tls_add": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p]),
     "vm_version": (C.c_uint32, []),
     "vm_version_string": (C.c_char_p, []),
     "vm_vmem_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
