@@ -203,7 +203,8 @@ bool vm__nbd_sleep(struct nbd_conn *c, bool reads)
     const bool room = c->n_requests < NBD_MAX_REQUESTS && c->bytes < NBD_MAX_BYTES;
     const unsigned events = (reads && room ? VM_LOOP_IN : 0) | (c->blocked ? VM_LOOP_OUT : 0);
     /* By TLS nobody else sends: what has come since is to be sent now. */
-    const bool wait = !c->dead && (c->out_first == NULL || c->blocked || c->sending);
+    const bool wait = !c->dead && (c->out_first == NULL || c->blocked || c->sending) &&
+                      (reads || c->n_requests != 0);
     c->starved = !room || !reads;
     c->sleeping = wait;
     pthread_mutex_unlock(&c->lock);
