@@ -45,6 +45,8 @@ static const struct kind kinds[] = {
     { "parallels", "cluster_size=65536", false },
     { "bochs", NULL, false },
     { "cloop", NULL, false },
+    { "dmg", NULL, false },
+    { "cow", "", false },
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

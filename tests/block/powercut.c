@@ -54,7 +54,16 @@ static const struct variant variants[] = {
     { "parallels", "cluster_size=65536", false, false, true, 1 },
     { "qcow", "", false, false, false, 1 },
     { "qcow", "", true, false, false, 2 },
+    { "cow", "", false, false, false, 2 },
+    { "cow", "", true, false, false, 1 },
 };
+
+/** What an image of this format stands on: some know their parent's format by being it. */
+static const char *base_format(const struct variant *v)
+{
+    bool any = v->format[0] == 'q' || strcmp(v->format, "cow") == 0;
+    return any ? "raw" : v->format;
+}
 
 /* ---- the workload ----------------------------------------------------------------------- */
 
@@ -279,8 +288,7 @@ static struct vm_blk *open_image(struct blk_place *p, const struct variant *v, c
 {
     char options[256];
     snprintf(options, sizeof options, "driver=%s,%s%s%s%s", v->format, file,
-             v->over ? ",backing.driver=" : "",
-             v->over ? (strncmp(v->format, "q", 1) == 0 ? "raw" : v->format) : "",
+             v->over ? ",backing.driver=" : "", v->over ? base_format(v) : "",
              v->over ? ",backing.file=base" : "");
     return blk_open(p, NULL, NULL, options, flags | VM_OPEN_UNMAP);
 }
@@ -399,7 +407,7 @@ static struct vm_blk *in_memory(struct blk_place *p, const char *file, const cha
 static struct vm_blk *make_base(struct blk_place *p, const struct variant *v)
 {
     static uint8_t bytes[SIZE];
-    const char *format = strncmp(v->format, "q", 1) == 0 ? "raw" : v->format;
+    const char *format = base_format(v);
     for (uint32_t i = 0; i < SECTORS; i++)
         fill_sector(bytes + (size_t)i * SECTOR, i, BASE);
     assert(blk_create(p, blk_path(p, "base"), format, SIZE,
@@ -415,8 +423,7 @@ static void make_image(struct blk_place *p, const struct variant *v)
     char options[256];
     snprintf(options, sizeof options, "%s%s%s%s", v->options,
              v->over && v->options[0] != '\0' ? "," : "",
-             v->over ? "backing_file=base,backing_fmt=" : "",
-             v->over ? (strncmp(v->format, "q", 1) == 0 ? "raw" : v->format) : "");
+             v->over ? "backing_file=base,backing_fmt=" : "", v->over ? base_format(v) : "");
     int st = blk_create(p, blk_path(p, "image"), v->format, SIZE, options);
     if (st != VM_OK)
         say(vm_last_error()->message, v);
