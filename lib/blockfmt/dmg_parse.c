@@ -220,7 +220,7 @@ static int put_in_order(struct dmg_list *l)
 
 int dmg_parse(struct vm_blk *file, struct dmg_list *list, uint64_t *size)
 {
-    uint8_t t[TRAILER];
+    uint8_t t[TRAILER] = { 0 };
     char *part = NULL;
     int st = find_trailer(file, t);
     if (st != VM_OK)
