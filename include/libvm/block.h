@@ -49,6 +49,7 @@ enum {
 enum {
     VM_BLK_FUA = 2,         /**< on stable storage when it returns */
     VM_BLK_MAY_UNMAP = 4,   /**< zeros: space may be given back */
+    VM_BLK_NO_FALLBACK = 8, /**< zeros: fail rather than write them byte by byte */
     VM_BLK_COMPRESSED = 16, /**< store compressed; whole clusters only */
 };
 
@@ -66,9 +67,43 @@ VM_API int vm_blk_create(vm_ctx *ctx, const char *name, const char *format, uint
 VM_API void vm_blk_close(vm_blk *blk);
 /** Name, summary and nothing more of every driver. [any] @since 0.1 */
 VM_API int vm_blk_list_drivers(vm_ctx *ctx, vm_list_fn fn, void *ud);
+/** What a driver can do. */
+enum {
+    VM_CAN_PROTOCOL = 1, /**< it is a bottom: a file, a server */
+    VM_CAN_FILTER = 2,   /**< it stands on another image and is none itself */
+    VM_CAN_WRITE = 4,
+    VM_CAN_CREATE = 8,
+    VM_CAN_RESIZE = 16,
+    VM_CAN_BACKING_FILE = 32,
+    VM_CAN_COMPRESSED = 64,
+    VM_CAN_CHECK = 128,
+    VM_CAN_MEASURE = 256,
+    VM_CAN_SNAPSHOTS = 512,
+    VM_CAN_BITMAPS = 1024,
+    VM_CAN_AMEND = 2048,
+    VM_CAN_REBASE = 4096,
+};
+/** [any] @param can VM_CAN_* of a driver. @retval VM_E_NOENT no such format. @since 0.1 */
+VM_API int vm_blk_driver_can(vm_ctx *ctx, const char *format, uint32_t *can);
 /** Options of creating (@p what 0), opening (1) or amending (2) images of a format. [any]
  *  @retval VM_E_NOENT no such format. @since 0.1 */
 VM_API int vm_blk_list_options(vm_ctx *ctx, const char *format, int what, vm_list_fn fn, void *ud);
+/** Types of options. */
+enum { VM_OPTION_TEXT, VM_OPTION_BOOL, VM_OPTION_NUMBER, VM_OPTION_SIZE, VM_OPTION_CHOICE };
+/** An option; the texts hold for ever. */
+typedef struct vm_blk_option_row {
+    uint32_t size; /**< sizeof(vm_blk_option_row) */
+    uint32_t type; /**< VM_OPTION_* */
+    const char *name, *help;
+    const char *value;          /**< default; NULL: none */
+    const char *const *choices; /**< of VM_OPTION_CHOICE, NULL-ended */
+} vm_blk_option_row;
+typedef int (*vm_blk_option_fn)(void *ud, const vm_blk_option_row *row);
+/** vm_blk_list_options() with types and defaults, in the order in which tools print them. [any]
+ *  @retval VM_E_NOENT no such format. @retval VM_E_NOTSUP it cannot be made, or amended.
+ *  @since 0.1 */
+VM_API int vm_blk_each_option(vm_ctx *ctx, const char *format, int what, vm_blk_option_fn fn,
+                              void *ud);
 /** Keep a key or password under a name that options refer to. Copied. [any] @since 0.1 */
 VM_API int vm_secret_add(vm_ctx *ctx, const char *id, const void *data, size_t len);
 
@@ -85,6 +120,16 @@ VM_API int vm_blk_zero(vm_blk *blk, uint64_t off, uint64_t len, uint32_t flags);
 VM_API int vm_blk_discard(vm_blk *blk, uint64_t off, uint64_t len);
 /** [any] What was written before is on stable storage when it returns. @since 0.1 */
 VM_API int vm_blk_flush(vm_blk *blk);
+
+/** The state of a machine, kept beside the disk by formats with snapshots. [any] @retval
+ *  VM_E_NOTSUP the format has no place for it. @since 0.1 */
+VM_API int vm_blk_state_read(vm_blk *blk, uint64_t off, void *buf, size_t len);
+/** [any] @since 0.1 */
+VM_API int vm_blk_state_write(vm_blk *blk, uint64_t off, const void *buf, size_t len);
+
+/** Breakpoints of a blkdebug filter, at the events that drivers pass: @p what "break" (then @p event
+ *  counts), "resume", "remove", "wait". [any] @since 0.1 */
+VM_API int vm_blk_breakpoint(vm_blk *blk, const char *what, const char *event, const char *tag);
 
 /** Kinds of requests. */
 enum { VM_BLK_READ = 0, VM_BLK_WRITE = 1, VM_BLK_FLUSH = 2, VM_BLK_DISCARD = 3, VM_BLK_ZERO = 4 };
@@ -136,6 +181,11 @@ VM_API int vm_blk_check(vm_blk *blk, uint32_t fix, vm_blk_check_result *result,
 /** Compare contents; @p at: the first difference. [any] @return 0 equal, 1 different, or negative.
  *  @since 0.1 */
 VM_API int vm_blk_compare(vm_blk *a, vm_blk *b, uint64_t *at);
+/** Results of vm_job_wait() beside errors. */
+enum { VM_COMPARE_EQUAL = 0, VM_COMPARE_DATA = 1, VM_COMPARE_SIZE = 2, VM_COMPARE_STATUS = 3 };
+/** Compare in the background. [any] @param strict: sizes, and what is allocated, are to be the same,
+ *  too. @param at the first difference; yours until the job has ended. @since 0.1 */
+VM_API vm_job *vm_blk_compare_start(vm_blk *a, vm_blk *b, int strict, uint64_t *at);
 /** Bytes an image of this content would take at least, and at most. @p source may be NULL. [any]
  *  @since 0.1 */
 VM_API int vm_blk_measure(vm_ctx *ctx, const char *format, uint64_t size, vm_blk *source,
@@ -178,6 +228,9 @@ VM_API int vm_volume_list(vm_blk *pv, vm_volume_fn fn, void *ud);
 /** A logical volume over all its physical volumes. [any] @since 0.1 */
 VM_API vm_blk *vm_volume_open(vm_blk **pvs, uint32_t n_pvs, const char *name, uint32_t flags);
 
+/** Make a read-only image writable, or the other way round. [alone] @param flags VM_BLK_RO or 0.
+ *  @since 0.1 */
+VM_API int vm_blk_reopen(vm_blk *blk, uint32_t flags);
 /** Change the size. [alone] @param preallocation "off", "metadata", "falloc", "full"; NULL: off.
  *  @since 0.1 */
 VM_API int vm_blk_resize(vm_blk *blk, uint64_t size, const char *preallocation);
@@ -222,12 +275,17 @@ enum {
     VM_CONVERT_SALVAGE = 8,        /**< what cannot be read becomes zeros */
     VM_CONVERT_IN_ORDER = 16,      /**< write from front to back */
     VM_CONVERT_FULL = 32,          /**< store zeros, too */
+    VM_CONVERT_NEW = 128,          /**< the target was just made and holds nothing */
+    VM_CONVERT_OWN = 64,           /**< what the source has of backing files is left out */
 };
 /** Copy an image into another, in the background. The target must be large enough. [any]
  *  @return a job, to be ended with vm_job_unref(); NULL with the error. @since 0.1 */
 VM_API vm_job *vm_blk_convert(vm_blk *from, vm_blk *to, const vm_convert_options *options);
 /** Write an image down into its backing file, in the background. [any] @since 0.1 */
 VM_API vm_job *vm_blk_commit(vm_blk *blk, int keep);
+/** The same into a base further down, named as vm_blk_info() names it; what is between is not looked
+ *  at any more. NULL: the backing file. [any] @since 0.1 */
+VM_API vm_job *vm_blk_commit_to(vm_blk *blk, const char *base, int keep);
 /** Give it another backing file, in the background. @p name NULL: none. @p only_name: contents are
  *  the caller's business. [any] @since 0.1 */
 VM_API vm_job *vm_blk_rebase(vm_blk *blk, const char *name, const char *format, int only_name);

@@ -22,13 +22,14 @@ _Static_assert((int)VM_BLK_RO == (int)VM_OPEN_RO && (int)VM_BLK_CHECK == (int)VM
                    (int)VM_BLK_AUTO_RO == (int)VM_OPEN_AUTO_RO,
                "flags of opening");
 _Static_assert((int)VM_BLK_FUA == (int)VM_IO_FUA && (int)VM_BLK_MAY_UNMAP == (int)VM_IO_UNMAP &&
+                   (int)VM_BLK_NO_FALLBACK == (int)VM_IO_NO_FALLBACK &&
                    (int)VM_BLK_COMPRESSED == (int)VM_IO_COMPRESSED,
                "flags of requests");
 _Static_assert((int)VM_MAP_OFFSET == (int)VM_EXTENT_OFFSET &&
                    (int)VM_MAP_COMPRESSED == (int)VM_EXTENT_COMPRESSED,
                "flags of extents");
 
-enum { REQUEST_FLAGS = VM_BLK_FUA | VM_BLK_MAY_UNMAP | VM_BLK_COMPRESSED };
+enum { REQUEST_FLAGS = VM_BLK_FUA | VM_BLK_MAY_UNMAP | VM_BLK_NO_FALLBACK | VM_BLK_COMPRESSED };
 
 static int no_image(void)
 {

@@ -33,6 +33,15 @@ int vm_blk_resize(vm_blk *blk, uint64_t size, const char *preallocation)
     return vm__fail(VM_E_INVAL, "Invalid preallocation mode: '%.40s'", preallocation);
 }
 
+int vm_blk_reopen(vm_blk *blk, uint32_t flags)
+{
+    if (blk == NULL)
+        return no_image();
+    if ((flags & ~(uint32_t)VM_BLK_RO) != 0)
+        return vm__fail(VM_E_INVAL, "unknown flags %#x", flags);
+    return vm__blk_reopen(blk, (blk->flags & ~(uint32_t)VM_OPEN_RO) | flags);
+}
+
 int vm_blk_amend(vm_blk *blk, const char *options)
 {
     if (blk == NULL)
@@ -108,6 +117,7 @@ struct work {
     struct vm_blk_convert convert;
     char *name, *format;
     struct vm_blk_options *options;
+    uint64_t *at;
     bool flag;
 };
 
@@ -133,7 +143,20 @@ static int run_convert(struct vm_job *job, void *state)
 static int run_commit(struct vm_job *job, void *state)
 {
     struct work *w = state;
-    return vm__blk_commit(w->a, !w->flag, job);
+    struct vm_blk *base = NULL;
+    if (w->name != NULL && (base = vm__blk_find_base(w->a, w->name)) == NULL)
+        return vm_last_error()->code;
+    return vm__blk_commit(w->a, base, !w->flag, job);
+}
+
+static int run_compare(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    uint64_t at = 0;
+    const int st = vm__blk_compare(w->a, w->b, w->flag, job, &at);
+    if (w->at != NULL)
+        *w->at = at;
+    return st;
 }
 
 static int run_rebase(struct vm_job *job, void *state)
@@ -156,6 +179,8 @@ static int run_amend(struct vm_job *job, void *state)
 
 static const struct vm_job_class amend_class = { "amend", sizeof(struct work), run_amend, clean };
 static const struct vm_job_class convert_class = { "convert", sizeof(struct work), run_convert,
+                                                   clean };
+static const struct vm_job_class compare_class = { "compare", sizeof(struct work), run_compare,
                                                    clean };
 static const struct vm_job_class commit_class = { "commit", sizeof(struct work), run_commit,
                                                   clean };
@@ -187,6 +212,14 @@ static vm_job *start(struct vm_job *job)
     return NULL;
 }
 
+/* A new image: does it read as zeros where nobody has written? */
+static bool begins_with_zeros(const struct vm_blk *n)
+{
+    if (n->backing != NULL || !(n->drv->can & VM_CAN_ZERO_INIT))
+        return false;
+    return strcmp(n->drv->name, "raw") != 0 || begins_with_zeros(n->file);
+}
+
 vm_job *vm_blk_convert(vm_blk *from, vm_blk *to, const vm_convert_options *options)
 {
     vm_convert_options o = { 0 };
@@ -215,7 +248,9 @@ vm_job *vm_blk_convert(vm_blk *from, vm_blk *to, const vm_convert_options *optio
         .sparse_bytes = (o.flags & VM_CONVERT_FULL) ? 0
                         : o.sparse_bytes != 0       ? o.sparse_bytes
                                                     : 4096,
-        .to_is_zero = o.flags & VM_CONVERT_TARGET_IS_ZERO,
+        .to_is_zero = (o.flags & VM_CONVERT_TARGET_IS_ZERO) ||
+                      ((o.flags & VM_CONVERT_NEW) && begins_with_zeros(to)),
+        .backing = o.flags & VM_CONVERT_OWN ? from->backing : NULL,
         .compressed = o.flags & VM_CONVERT_COMPRESS,
         .copy_range = o.flags & VM_CONVERT_COPY_RANGE,
         .salvage = o.flags & VM_CONVERT_SALVAGE,
@@ -239,13 +274,39 @@ vm_job *vm_blk_amend_start(vm_blk *blk, const char *options)
     return start(job);
 }
 
-vm_job *vm_blk_commit(vm_blk *blk, int keep)
+vm_job *vm_blk_commit_to(vm_blk *blk, const char *base, int keep)
 {
     struct work *w = NULL;
     struct vm_job *job = new_job(blk, &commit_class, &w);
     if (job == NULL)
         return NULL;
     w->flag = keep != 0;
+    if (base != NULL && (w->name = strdup(base)) == NULL) {
+        vm__fail_nomem(strlen(base));
+        vm__job_unref(job);
+        return NULL;
+    }
+    return start(job);
+}
+
+vm_job *vm_blk_commit(vm_blk *blk, int keep)
+{
+    return vm_blk_commit_to(blk, NULL, keep);
+}
+
+vm_job *vm_blk_compare_start(vm_blk *a, vm_blk *b, int strict, uint64_t *at)
+{
+    struct work *w = NULL;
+    if (b == NULL) {
+        no_image();
+        return NULL;
+    }
+    struct vm_job *job = new_job(a, &compare_class, &w);
+    if (job == NULL)
+        return NULL;
+    w->b = vm__blk_ref(b);
+    w->flag = strict != 0;
+    w->at = at;
     return start(job);
 }
 

@@ -14,9 +14,33 @@
 
 enum { PIECE = 1 << 20 };
 
-int vm__blk_commit(struct vm_blk *n, bool empty, struct vm_job *job)
+struct vm_blk *vm__blk_find_base(struct vm_blk *n, const char *name)
 {
-    struct vm_blk *below = n->backing;
+    char *full = vm__blk_relative(n->filename, name);
+    struct vm_blk *at = n->backing;
+    while (at != NULL && strcmp(at->name, name) != 0 &&
+           (full == NULL || strcmp(at->name, full) != 0))
+        at = at->backing;
+    free(full);
+    if (at == NULL)
+        vm__fail(VM_E_NOENT, "Did not find '%.200s' in the backing chain of '%.200s'", name,
+                 n->name);
+    return at;
+}
+
+/* Into a base that is not the next one: what the images between have goes there, too. */
+static int copy_down(struct vm_blk *n, struct vm_blk *base, struct vm_job *job)
+{
+    const struct vm_blk_convert c = {
+        .from = n, .to = base, .len = vm__blk_size(n), .sparse_bytes = 4096, .backing = base
+    };
+    const int st = vm__blk_convert(&c, job);
+    return st == VM_OK ? vm__blk_flush(base, 0) : st;
+}
+
+int vm__blk_commit(struct vm_blk *n, struct vm_blk *base, bool empty, struct vm_job *job)
+{
+    struct vm_blk *below = base != NULL ? base : n->backing;
     if (below == NULL)
         return vm__fail(VM_E_NOTSUP, "Image does not have a backing file");
     const bool was_ro = !vm__blk_writable(below);
@@ -25,10 +49,13 @@ int vm__blk_commit(struct vm_blk *n, bool empty, struct vm_job *job)
         st = vm__blk_resize(below, vm__blk_size(n), VM_PREALLOC_OFF, 0);
     if (job != NULL)
         vm__job_total(job, vm__blk_size(n));
-    vm__blk_drain_begin(n);
-    if (st == VM_OK)
+    if (st == VM_OK && below != n->backing) {
+        st = copy_down(n, below, job);
+    } else if (st == VM_OK) {
+        vm__blk_drain_begin(n);
         st = vm__blk_push_down(n, below, empty, job);
-    vm__blk_drain_end(n);
+        vm__blk_drain_end(n);
+    }
     if (was_ro && vm__blk_writable(below)) {
         const int again = vm__blk_reopen(below, below->flags | VM_OPEN_RO);
         st = st == VM_OK ? again : st;

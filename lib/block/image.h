@@ -42,7 +42,8 @@ int vm__blk_measure(struct vm_blk_env *env, const char *format, uint64_t size,
 
 /** Compare contents; the shorter one ends in zeros, unless @p strict (then also what is allocated
  *  must be the same). @p job may be NULL.
- *  @return 0 equal, 1 different at *@p at, 2 sizes differ (strict), or negative */
+ *  @return 0 equal, 1 different at *@p at, 2 sizes differ, 3 allocated differently at *@p at (both
+ *  strict), or negative */
 int vm__blk_compare(struct vm_blk *a, struct vm_blk *b, bool strict, struct vm_job *job,
                     uint64_t *at);
 
@@ -62,9 +63,11 @@ struct vm_blk_convert {
 /** Copy; @p job may be NULL. */
 int vm__blk_convert(const struct vm_blk_convert *c, struct vm_job *job);
 
-/** Write what @p n has into its backing file, which becomes writable for it, and empty @p n if it
- *  can be and @p empty says so. */
-int vm__blk_commit(struct vm_blk *n, bool empty, struct vm_job *job);
+/** Write what @p n has into its backing file, or into the @p base further down (NULL: the backing
+ *  file), which becomes writable for it, and empty @p n if it can be and @p empty says so. */
+int vm__blk_commit(struct vm_blk *n, struct vm_blk *base, bool empty, struct vm_job *job);
+/** The node below @p n that info calls @p name; NULL with the error set. */
+struct vm_blk *vm__blk_find_base(struct vm_blk *n, const char *name);
 /** Give @p n another backing file (@p name NULL: none). Unless @p only_name, what differs is copied
  *  up first. */
 int vm__blk_rebase(struct vm_blk *n, const char *name, const char *format, bool only_name,

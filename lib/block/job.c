@@ -76,7 +76,7 @@ static void work(struct vm_job *job)
 {
     char message[sizeof job->message] = "";
     const int st = job->cls->run(job, job->state);
-    if (st != VM_OK)
+    if (st < VM_OK)
         vm__error_keep(message, sizeof message);
     if (job->cls->clean != NULL)
         job->cls->clean(job, job->state, st);
@@ -181,5 +181,5 @@ int vm__job_wait(struct vm_job *job, int64_t timeout_ns)
     pthread_mutex_unlock(&job->lock);
     if (st == VM_E_TIMEOUT && !job->over)
         return vm__fail(st, "the job is still at work");
-    return st == VM_OK ? VM_OK : vm__fail(st, "%s", job->message);
+    return st >= VM_OK ? st : vm__fail(st, "%s", job->message);
 }

@@ -192,7 +192,7 @@ static int compare_piece(const struct side s[2], uint64_t off, uint64_t *len, bo
     *at = off;
     if (strict && ((e[0].flags ^ e[1].flags) & VM_EXTENT_ALLOCATED) && off < s[0].size &&
         off < s[1].size)
-        return 1;
+        return 3;
     if (e[0].flags & e[1].flags & VM_EXTENT_ZERO)
         return 0;
     if (*len > PIECE)

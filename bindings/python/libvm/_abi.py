@@ -84,7 +84,26 @@ VM_BLK_AUTO_RO = 0x400
 VM_BLK_SHARE_RW = 0x1000
 VM_BLK_FUA = 2
 VM_BLK_MAY_UNMAP = 4
+VM_BLK_NO_FALLBACK = 8
 VM_BLK_COMPRESSED = 0x10
+VM_CAN_PROTOCOL = 1
+VM_CAN_FILTER = 2
+VM_CAN_WRITE = 4
+VM_CAN_CREATE = 8
+VM_CAN_RESIZE = 0x10
+VM_CAN_BACKING_FILE = 0x20
+VM_CAN_COMPRESSED = 0x40
+VM_CAN_CHECK = 0x80
+VM_CAN_MEASURE = 0x100
+VM_CAN_SNAPSHOTS = 0x200
+VM_CAN_BITMAPS = 0x400
+VM_CAN_AMEND = 0x800
+VM_CAN_REBASE = 0x1000
+VM_OPTION_TEXT = 0
+VM_OPTION_BOOL = 1
+VM_OPTION_NUMBER = 2
+VM_OPTION_SIZE = 3
+VM_OPTION_CHOICE = 4
 VM_BLK_READ = 0
 VM_BLK_WRITE = 1
 VM_BLK_FLUSH = 2
@@ -97,12 +116,18 @@ VM_MAP_OFFSET = 8
 VM_MAP_COMPRESSED = 0x10
 VM_BLK_FIX_LEAKS = 1
 VM_BLK_FIX_ERRORS = 2
+VM_COMPARE_EQUAL = 0
+VM_COMPARE_DATA = 1
+VM_COMPARE_SIZE = 2
+VM_COMPARE_STATUS = 3
 VM_CONVERT_COMPRESS = 1
 VM_CONVERT_TARGET_IS_ZERO = 2
 VM_CONVERT_COPY_RANGE = 4
 VM_CONVERT_SALVAGE = 8
 VM_CONVERT_IN_ORDER = 0x10
 VM_CONVERT_FULL = 0x20
+VM_CONVERT_NEW = 0x80
+VM_CONVERT_OWN = 0x40
 VM_X86_RAX = 0
 VM_X86_RCX = 1
 VM_X86_RDX = 2
@@ -245,6 +270,19 @@ class vm_exit(C.Structure):
         ("is_write", C.c_uint32),
         ("text", C.c_char * 128),
     ]
+
+
+class vm_blk_option_row(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("type", C.c_uint32),
+        ("name", C.c_char_p),
+        ("*help", C.c_char_p),
+        ("value", C.c_char_p),
+        ("choices", C.POINTER(C.c_void_p)),
+    ]
+
+vm_blk_option_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(vm_blk_option_row))
 
 vm_blk_done = C.CFUNCTYPE(None, C.c_void_p, C.c_int)
 
@@ -405,13 +443,18 @@ FUNCTIONS = {
     "vm_blk_bitmap": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p]),
     "vm_blk_bitmap_copy": (C.c_int, [C.c_void_p, C.c_void_p, C.c_int]),
     "vm_blk_bitmap_merge": (C.c_int, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_char_p]),
+    "vm_blk_breakpoint": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p]),
     "vm_blk_check": (C.c_int, [C.c_void_p, C.c_uint32, C.POINTER(vm_blk_check_result), vm_blk_problem_fn, C.c_void_p]),
     "vm_blk_close": (None, [C.c_void_p]),
     "vm_blk_commit": (C.c_void_p, [C.c_void_p, C.c_int]),
+    "vm_blk_commit_to": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_int]),
     "vm_blk_compare": (C.c_int, [C.c_void_p, C.c_void_p, C.POINTER(C.c_uint64)]),
+    "vm_blk_compare_start": (C.c_void_p, [C.c_void_p, C.c_void_p, C.c_int, C.POINTER(C.c_uint64)]),
     "vm_blk_convert": (C.c_void_p, [C.c_void_p, C.c_void_p, C.POINTER(vm_convert_options)]),
     "vm_blk_create": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint64, C.c_char_p]),
     "vm_blk_discard": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64]),
+    "vm_blk_driver_can": (C.c_int, [C.c_void_p, C.c_char_p, C.POINTER(C.c_uint32)]),
+    "vm_blk_each_option": (C.c_int, [C.c_void_p, C.c_char_p, C.c_int, vm_blk_option_fn, C.c_void_p]),
     "vm_blk_flush": (C.c_int, [C.c_void_p]),
     "vm_blk_info": (C.c_int, [C.c_void_p, C.c_char_p, C.POINTER(C.c_size_t)]),
     "vm_blk_list_drivers": (C.c_int, [C.c_void_p, vm_list_fn, C.c_void_p]),
@@ -422,9 +465,12 @@ FUNCTIONS = {
     "vm_blk_open": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint32]),
     "vm_blk_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_blk_rebase": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_int]),
+    "vm_blk_reopen": (C.c_int, [C.c_void_p, C.c_uint32]),
     "vm_blk_resize": (C.c_int, [C.c_void_p, C.c_uint64, C.c_char_p]),
     "vm_blk_size": (C.c_int64, [C.c_void_p]),
     "vm_blk_snapshot": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p]),
+    "vm_blk_state_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
+    "vm_blk_state_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_blk_stream": (C.c_void_p, [C.c_void_p]),
     "vm_blk_submit": (C.c_int, [C.c_void_p, C.c_int, C.c_uint64, C.c_void_p, C.c_size_t, C.c_uint32, vm_blk_done, C.c_void_p]),
     "vm_blk_write": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t, C.c_uint32]),
