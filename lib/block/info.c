@@ -122,8 +122,7 @@ struct json_t *vm__blk_info_json(struct vm_blk *n)
     if (info.has_compressed_clusters)
         json_object_set_new(o, "compressed", json_true());
     if (info.specific != NULL)
-        json_object_set_new(o, "format-specific",
-                            json_pack("{s:s, s:o}", "type", n->drv->name, "data", info.specific));
+        json_object_set_new(o, "format-specific", info.specific);
     add_backing(o, n);
     json_object_set_new(o, "dirty-flag", json_boolean(info.dirty));
     st = add_snapshots(o, n);

@@ -27,7 +27,7 @@ const struct vm_blk_option vhdx_create_options[] = {
       .help = "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size." },
     { "subformat", VM_OPT_ENUM, .choices = subformats,
       .help = "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'." },
-    { "block_state_zero", VM_OPT_BOOL, .value = "on",
+    { "block_state_zero", VM_OPT_BOOL,
       .help =
           "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to "
           "'off' when using 'qemu-img convert' with subformat=dynamic." },

@@ -38,7 +38,7 @@ const struct vm_blk_option vmdk_create_options[] = {
     { "subformat", VM_OPT_ENUM, .choices = subformats,
       .help = "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat "
               "| twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} " },
-    { "zeroed_grain", VM_OPT_BOOL, .value = "off",
+    { "zeroed_grain", VM_OPT_BOOL,
       .help = "Enable efficient zero writes using the zeroed-grain GTE feature" },
     { 0 },
 };
