@@ -181,8 +181,8 @@ int vm__bmap_get(struct vm_bmap *b, uint64_t index, uint32_t flags, struct vm_bm
         return st;
     *e = b->ops->decode(b, raw);
     e->raw = raw;
-    bool has_place = e->kind == VM_BMAP_DATA || e->kind == VM_BMAP_SHARED;
-    if (e->kind == VM_BMAP_BAD || (has_place && e->off >= vm__blk_size(b->file)))
+    bool in_file = b->data == b->file && (e->kind == VM_BMAP_DATA || e->kind == VM_BMAP_SHARED);
+    if (e->kind == VM_BMAP_BAD || (in_file && e->off >= vm__blk_size(b->file)))
         return vm__fail(VM_E_CORRUPT, "Block %llu has a map entry of 0x%llx that points nowhere",
                         (unsigned long long)index, (unsigned long long)raw);
     return VM_OK;

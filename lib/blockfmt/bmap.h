@@ -66,7 +66,7 @@ struct vm_bmap_ops {
     int (*space)(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off);
     /** The place of a block that has none yet, in place of space(). May be NULL. */
     int (*place)(struct vm_bmap *b, uint64_t index, uint64_t *off);
-    /** The bytes of a block, @p at being in the file where @p in lies: encryption. NULL: plain. */
+    /** The bytes of a block, @p at being in the file where @p in lies. NULL: as they are there. */
     int (*data_read)(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
                      struct vm_sg sg, uint32_t flags);
     int (*data_write)(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
@@ -117,6 +117,7 @@ struct vm_bmap {
     bool big_endian;
     bool has_zero; /**< the format can say ZERO */
     bool fill_new; /**< a new block is not zeros by itself: what is not written is filled in */
+    bool opaque;   /**< bytes of the file are not those of the disk: encryption */
     bool pairs;    /**< two entries belong together, and change with the stripe lock */
     uint64_t block_size;
     uint64_t lead;       /**< bytes in front of a block's data that belong to it */

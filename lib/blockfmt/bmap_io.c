@@ -207,7 +207,7 @@ static int zero_piece(struct vm_bmap *b, struct piece p, uint32_t flags)
     struct vm_bmap_entry e;
     (void)pthread_mutex_lock(vm__bmap_stripe(b, p.index));
     int st = vm__bmap_get(b, p.index, 0, &e);
-    bool plain = b->ops->data_write == NULL; /* zeros in the file are zeros */
+    bool plain = !b->opaque; /* zeros in the file are zeros */
     if (st == VM_OK && (e.kind != VM_BMAP_DATA || !plain)) {
         bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
         done = !shows && (e.kind == VM_BMAP_NONE || e.kind == VM_BMAP_ZERO) &&
@@ -265,7 +265,7 @@ static void describe(const struct vm_bmap *b, struct vm_bmap_entry e, struct pie
     *out = (struct vm_extent) { .length = p.len };
     if (e.kind == VM_BMAP_DATA || e.kind == VM_BMAP_SHARED) {
         out->flags = VM_EXTENT_DATA | VM_EXTENT_ALLOCATED;
-        if (b->ops->data_read != NULL)
+        if (b->opaque)
             return;
         out->flags |= VM_EXTENT_OFFSET;
         out->offset = e.off + p.in;

@@ -3,8 +3,7 @@
  * @file qcow2.c
  * QEMU copy-on-write images, versions 2 and 3.
  *
- * Spec: [QCOW2]. Not modelled: extended L2 entries, external data files, encryption, dirty bitmaps
- * (an image that has them is refused, or opened read-only with the bitmaps ignored).
+ * Spec: [QCOW2]. Not modelled: encryption; what a header extension of a later time may say is kept.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,36 +44,72 @@ static void free_state(struct vm_blk *n)
     vm__chunk_cache_free(s->cache);
     free((void *)s->l1);
     free(s->unknown_ext);
+    free(s->data_name);
+    qcow2_bitmaps_free(s);
 }
 
-/** A writer who does not keep them clears the bits of what he does not keep: [QCOW2 "autoclear"].
- */
+/** A writer clears the bits of what he does not keep: [QCOW2 "autoclear"]. */
 static int begin_writing(struct vm_blk *n)
 {
     struct qcow2 *s = qcow2_of(n);
-    if (!vm__blk_writable(n) || n->flags & VM_OPEN_CHECK)
+    const uint64_t known = QCOW2_A_BITMAPS | (qcow2_has_data_file(s) ? QCOW2_A_DATA_RAW : 0);
+    if (n->flags & (VM_OPEN_CHECK | VM_OPEN_RO))
         return VM_OK;
+    if (s->incompatible & QCOW2_I_CORRUPT)
+        return vm__fail(VM_E_CORRUPT, "qcow2: Image is corrupt; cannot be opened read/write");
     if (s->incompatible & QCOW2_I_DIRTY) {
         struct vm_blk_check found = { 0 };
         int st = qcow2_check(n, &found, VM_FIX_ERRORS | VM_FIX_LEAKS);
         if (st != VM_OK)
             return st;
     }
-    if (s->autoclear == 0)
-        return VM_OK;
-    s->autoclear = 0;
-    return qcow2_write_header(n);
+    uint64_t keep = s->n_bitmaps != 0 ? known : known & ~(uint64_t)QCOW2_A_BITMAPS;
+    if (s->autoclear & ~keep) {
+        s->autoclear &= keep;
+        int st = qcow2_write_header(n);
+        if (st != VM_OK)
+            return st;
+    }
+    return qcow2_bitmaps_begin(n);
 }
 
-static int open_all(struct vm_blk *n)
+/** Bitmaps, counts that went down after the last flush, and the room grown ahead. */
+static int end_writing(struct vm_blk *n)
+{
+    struct qcow2 *s = qcow2_of(n);
+    int st = qcow2_bitmaps_end(n);
+    if (qcow2_refcount_write(n) != VM_OK && st == VM_OK)
+        st = vm_last_error()->code;
+    if (s->map.end > s->map.next &&
+        vm__blk_truncate(n->file, s->map.next, VM_PREALLOC_OFF, 0) == VM_OK)
+        s->map.end = s->map.next;
+    return st;
+}
+
+static int qcow2_reopen(struct vm_blk *n, uint32_t flags)
+{
+    uint32_t before = n->flags;
+    if (flags & VM_OPEN_RO)
+        return end_writing(n);
+    n->flags = flags;
+    int st = begin_writing(n);
+    n->flags = before;
+    return st;
+}
+
+static int open_all(struct vm_blk *n, struct vm_blk_options *o)
 {
     int st = qcow2_read_header(n);
+    if (st == VM_OK)
+        st = qcow2_open_data(n, o);
     if (st == VM_OK)
         st = qcow2_refcount_open(n);
     if (st == VM_OK)
         st = read_l1(n);
     if (st == VM_OK)
         st = qcow2_read_snapshots(n);
+    if (st == VM_OK)
+        st = qcow2_bitmaps_read(n);
     if (st == VM_OK)
         st = qcow2_open_map(n);
     if (st == VM_OK)
@@ -85,10 +120,9 @@ static int open_all(struct vm_blk *n)
 static int qcow2_open(struct vm_blk *n, struct vm_blk_options *o)
 {
     struct qcow2 *s = qcow2_of(n);
-    (void)o;
     (void)pthread_mutex_init(&s->ref_lock, NULL);
     (void)pthread_mutex_init(&s->packed_lock, NULL);
-    int st = open_all(n);
+    int st = open_all(n, o);
     if (st != VM_OK)
         free_state(n);
     return st;
@@ -96,18 +130,21 @@ static int qcow2_open(struct vm_blk *n, struct vm_blk_options *o)
 
 static void qcow2_close(struct vm_blk *n)
 {
-    struct qcow2 *s = qcow2_of(n);
-    if (vm__blk_writable(n)) {
-        /* Counts that went down after the last flush; then the room the file was grown ahead by. */
-        (void)qcow2_refcount_write(n);
-        if (s->map.end > s->map.next)
-            (void)vm__blk_truncate(n->file, s->map.next, VM_PREALLOC_OFF, 0);
-    }
+    if (vm__blk_writable(n))
+        (void)end_writing(n);
     free_state(n);
+}
+
+static int record(struct vm_blk *n, uint64_t off, uint64_t len)
+{
+    return qcow2_of(n)->n_bitmaps != 0 ? qcow2_bitmaps_record(n, off, len) : VM_OK;
 }
 
 static int qcow2_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
+    int st = record(n, off, len);
+    if (st != VM_OK)
+        return st;
     if (flags & VM_IO_COMPRESSED)
         return flags & VM_IO_NOWAIT ? VM_E_AGAIN : qcow2_write_packed(n, off, len, sg);
     return qcow2_extended(qcow2_of(n)) ? qcow2_sub_write(n, off, len, sg, flags)
@@ -124,6 +161,11 @@ static int qcow2_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t fla
 {
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
+    int st = record(n, off, len);
+    if (st != VM_OK)
+        return st;
+    if (qcow2_data_is_raw(qcow2_of(n))) /* all is allocated: in the data file, too */
+        return vm__blk_zero(qcow2_of(n)->data, off, len, flags);
     return qcow2_extended(qcow2_of(n)) ? qcow2_sub_zero(n, off, len, flags)
                                        : vm__bmap_zero(&qcow2_of(n)->map, off, len, flags);
 }
@@ -142,6 +184,11 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     uint64_t first = (off + s->cluster - 1) / s->cluster, end = (off + len) / s->cluster;
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
+    int st = record(n, off, len);
+    if (st != VM_OK)
+        return st;
+    if (qcow2_data_is_raw(s))
+        return vm__blk_zero(s->data, off, len, VM_IO_UNMAP);
     if (qcow2_extended(s))
         return qcow2_sub_discard(n, off, len);
     if (off + len == vm__blk_size(n))
@@ -151,7 +198,7 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     for (uint64_t i = first; i < end; i++) {
         struct vm_bmap_entry e;
         (void)pthread_mutex_lock(vm__bmap_stripe(b, i));
-        int st = vm__bmap_get(b, i, 0, &e);
+        st = vm__bmap_get(b, i, 0, &e);
         if (st == VM_OK && e.kind != VM_BMAP_NONE && e.kind != VM_BMAP_ZERO)
             st = vm__bmap_set(b, i, n->backing != NULL ? VM_BMAP_ZERO : VM_BMAP_NONE, 0);
         (void)pthread_mutex_unlock(vm__bmap_stripe(b, i));
@@ -168,7 +215,8 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .summary = "QEMU copy-on-write image, versions 2 and 3",
     .spec = "Qcow2 Image File Format (docs/interop/qcow2.txt)",
     .kind = VM_BLK_FORMAT,
-    .can = VM_CAN_BACKING | VM_CAN_COMPRESS | VM_CAN_ZERO_INIT | VM_CAN_SNAPSHOT | VM_CAN_NOWAIT,
+    .can = VM_CAN_BACKING | VM_CAN_COMPRESS | VM_CAN_ZERO_INIT | VM_CAN_SNAPSHOT | VM_CAN_BITMAP |
+           VM_CAN_NOWAIT,
     .state_size = sizeof(struct qcow2),
     .create_options = qcow2_create_options,
     .probe = qcow2_probe,
@@ -183,11 +231,17 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .truncate = qcow2_truncate,
     .info = qcow2_info,
     .check = qcow2_check,
+    .reopen = qcow2_reopen,
+    .make_empty = qcow2_make_empty,
     .set_backing = qcow2_set_backing,
     .snapshot_list = qcow2_snapshot_list,
     .snapshot_create = qcow2_snapshot_create,
     .snapshot_goto = qcow2_snapshot_goto,
     .snapshot_delete = qcow2_snapshot_delete,
     .snapshot_load = qcow2_snapshot_load,
+    .bitmap = qcow2_bitmap,
+    .bitmap_list = qcow2_bitmap_list,
+    .bitmap_read = qcow2_bitmap_read,
+    .bitmap_merge = qcow2_bitmap_merge,
     .create = qcow2_create,
 };

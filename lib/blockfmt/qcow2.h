@@ -48,6 +48,7 @@ enum {
     QCOW2_I_EXTENDED_L2 = 1 << 4,
     QCOW2_C_LAZY = 1 << 0,
     QCOW2_A_BITMAPS = 1 << 0,
+    QCOW2_A_DATA_RAW = 1 << 1,
 
     QCOW2_ZLIB = 0,
     QCOW2_ZSTD = 1,
@@ -69,8 +70,10 @@ enum {
 #define QCOW2_EXT_BACKING_FMT UINT32_C(0xe2792aca)
 #define QCOW2_EXT_FEATURES    UINT32_C(0x6803f857)
 #define QCOW2_EXT_BITMAPS     UINT32_C(0x23852875)
+#define QCOW2_EXT_DATA_FILE   UINT32_C(0x44415441)
 
 struct vm_chunk_cache;
+struct qcow2_bitmap;
 
 struct qcow2_snapshot {
     struct vm_blk_snapshot pub;
@@ -82,6 +85,7 @@ struct qcow2_snapshot {
 
 struct qcow2 {
     struct vm_bmap map;
+    struct vm_bmap_ops ops; /**< of this image's map */
     uint32_t version, cluster_bits, refcount_order, compression;
     uint64_t cluster; /**< bytes */
     uint64_t incompatible, compatible, autoclear;
@@ -107,6 +111,16 @@ struct qcow2 {
     } * freed;                              /**< once the tables are safe */
     size_t n_freed, freed_room, freed_safe; /**< the first freed_safe ones: by this flush */
 
+    /* The external data file: guest offset is host offset. */
+    char *data_name;             /**< as in the header; NULL: data is in the image file */
+    struct vm_blk *data;         /**< NULL: none, or not opened */
+    _Atomic uint64_t data_stale; /**< below, a new cluster may hold leftovers */
+
+    uint64_t bitmap_dir_off, bitmap_dir_size;
+    struct qcow2_bitmap *bitmaps;
+    uint32_t n_bitmaps;
+    bool bitmaps_live; /**< open for writing, which is recorded */
+
     struct qcow2_snapshot *snapshots;
     uint32_t n_snapshots;
     uint64_t snapshot_table;
@@ -123,6 +137,14 @@ static inline struct qcow2 *qcow2_of(const struct vm_blk *n)
 static inline bool qcow2_extended(const struct qcow2 *s)
 {
     return s->incompatible & QCOW2_I_EXTENDED_L2;
+}
+static inline bool qcow2_has_data_file(const struct qcow2 *s)
+{
+    return s->incompatible & QCOW2_I_DATA_FILE;
+}
+static inline bool qcow2_data_is_raw(const struct qcow2 *s)
+{
+    return s->autoclear & QCOW2_A_DATA_RAW;
 }
 /** Bytes of an entry of a second-level table. */
 static inline uint64_t qcow2_entry_bytes(const struct qcow2 *s)
@@ -176,20 +198,31 @@ int qcow2_open_map(struct vm_blk *n);
 /** The bytes of a compressed cluster's entry. */
 void qcow2_packed_place(const struct qcow2 *s, uint64_t raw, uint64_t *off, uint64_t *len);
 
-/** The entry names a place of its own in the file. */
+/** The entry names a place; in a data file, 0 may be one. */
 static inline bool qcow2_has_place(const struct qcow2 *s, uint64_t raw)
 {
-    (void)s;
-    return (raw & QCOW2_OFFSET) != 0;
+    return (raw & QCOW2_OFFSET) != 0 || (qcow2_has_data_file(s) && raw & QCOW2_COPIED);
 }
 int qcow2_get(struct qcow2 *s, uint64_t index, uint32_t flags, struct qcow2_entry *e);
 /** With the stripe lock. What the old entry named is given back at the next flush. */
 int qcow2_set(struct qcow2 *s, uint64_t index, struct qcow2_entry e);
+/** A cluster's place that is not to be used after all. */
+void qcow2_give_back(struct qcow2 *s, uint64_t off);
 /** Its words make sense together. */
 bool qcow2_entry_ok(const struct qcow2 *s, const struct qcow2_entry *e);
-/** Data of a cluster at @p at; zeros past the end of the file, which may end within a cluster. */
-int qcow2_data_read(struct qcow2 *s, uint64_t index, uint64_t in, uint64_t at, size_t len,
+
+/* qcow2_data.c */
+/** Find and open the external data file, by the options or by the name in the header. */
+int qcow2_open_data(struct vm_blk *n, struct vm_blk_options *o);
+/** Calls of the map: the bytes of clusters. */
+int qcow2_data_read(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
                     struct vm_sg sg, uint32_t flags);
+int qcow2_data_write(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                     struct vm_sg sg, uint32_t flags);
+/** A cluster's place in the data file, which is made long enough and clean there. */
+int qcow2_data_place(struct vm_bmap *b, uint64_t index, uint64_t *off);
+/** A cluster of the data file is not needed any more. */
+void qcow2_data_drop(struct qcow2 *s, uint64_t off);
 
 /* qcow2_sub.c: the I/O calls of images with extended entries */
 int qcow2_sub_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags);
@@ -212,6 +245,22 @@ int qcow2_snapshot_goto(struct vm_blk *n, const char *id_or_name);
 int qcow2_snapshot_delete(struct vm_blk *n, const char *id_or_name);
 int qcow2_snapshot_load(struct vm_blk *n, const char *id_or_name);
 
+/* qcow2_bitmap.c, qcow2_bitmap_ops.c; see qcow2_bitmap.h */
+/** The directory, whose place the header has told. */
+int qcow2_bitmaps_read(struct vm_blk *n);
+void qcow2_bitmaps_free(struct qcow2 *s);
+/** Writing begins, and ends: enabled bitmaps are marked and loaded, and put away. */
+int qcow2_bitmaps_begin(struct vm_blk *n);
+int qcow2_bitmaps_end(struct vm_blk *n);
+/** A range is about to be written. */
+int qcow2_bitmaps_record(struct vm_blk *n, uint64_t off, uint64_t len);
+/** Bitmaps for a disk of another size; @p check: only whether that can be done. */
+int qcow2_bitmaps_resize(struct vm_blk *n, uint64_t size, bool check);
+int qcow2_bitmap(struct vm_blk *n, const char *what, const char *name, struct vm_blk_options *o);
+int qcow2_bitmap_list(struct vm_blk *n, struct vm_blk_bitmap **list, size_t *count);
+int qcow2_bitmap_read(struct vm_blk *n, const char *name, struct vm_blk_bits *out);
+int qcow2_bitmap_merge(struct vm_blk *n, const char *name, const struct vm_blk_bits *bits);
+
 /* qcow2_check.c */
 int qcow2_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix);
 
@@ -220,6 +269,7 @@ extern const struct vm_blk_option qcow2_create_options[];
 int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c);
 int qcow2_info(struct vm_blk *n, struct vm_blk_info *out);
 int qcow2_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
+int qcow2_make_empty(struct vm_blk *n);
 int qcow2_set_backing(struct vm_blk *n, const char *name, const char *format);
 
 #endif

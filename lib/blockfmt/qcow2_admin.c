@@ -27,6 +27,9 @@ const struct vm_blk_option qcow2_create_options[] = {
     { "compat", VM_OPT_STR, .help = "Compatibility level (v2 [0.10] or v3 [1.1])" },
     { "preallocation", VM_OPT_ENUM, .choices = preallocs,
       .help = "Preallocation mode (allowed values: off, metadata, falloc, full)" },
+    { "data_file", VM_OPT_STR, .help = "File name of an external data file" },
+    { "data_file_raw", VM_OPT_BOOL,
+      .help = "The external data file must stay valid as a raw image" },
     { "compression_type", VM_OPT_ENUM, .value = "zlib", .choices = compressions,
       .help = "Compression method used for image cluster compression" },
     { "size", VM_OPT_SIZE, .help = "Virtual disk size" },
@@ -46,6 +49,50 @@ static int read_compat(struct qcow2 *s, struct vm_blk_options *o)
         return vm__fail(VM_E_INVAL, "Invalid compatibility level: '%.32s'", compat);
     s->version = 2;
     return VM_OK;
+}
+
+/** A data file, which is fully mapped if it is to be raw as well. */
+static int read_data_options(struct qcow2 *s, struct vm_blk_options *o, uint32_t *prealloc)
+{
+    const char *name = vm__opt_str(o, "data_file");
+    bool raw = false;
+    int st = vm__opt_bool(o, "data_file_raw", &raw);
+    if (st != VM_OK)
+        return st;
+    if (raw && name == NULL)
+        return vm__fail(VM_E_INVAL, "data-file-raw requires data-file");
+    if (raw && vm__opt_str(o, "backing_file") != NULL)
+        return vm__fail(VM_E_INVAL,
+                        "Backing file and data-file-raw cannot be used at the same time");
+    if (name == NULL)
+        return VM_OK;
+    if (s->version == 2)
+        return vm__fail(VM_E_INVAL, "External data files are only supported with compatibility "
+                                    "level 1.1 and above (use version=v3 or greater)");
+    s->data_name = strdup(name);
+    s->incompatible |= QCOW2_I_DATA_FILE;
+    s->autoclear = raw ? QCOW2_A_DATA_RAW : 0;
+    if (raw && *prealloc == VM_PREALLOC_OFF)
+        *prealloc = VM_PREALLOC_METADATA;
+    return s->data_name != NULL ? VM_OK : vm__fail_nomem(strlen(name));
+}
+
+/** An existing file is emptied: it is the new image's. Its name is as seen by the program. */
+static int make_data_file(const struct qcow2 *s, struct vm_blk_create *c)
+{
+    bool plain = strchr(s->data_name, ':') == NULL && s->data_name[0] != '/';
+    size_t len = strlen(s->data_name) + sizeof "file:";
+    char *name = malloc(len);
+    if (name == NULL)
+        return vm__fail_nomem(len);
+    (void)snprintf(name, len, "%s%s", plain ? "file:" : "", s->data_name);
+    struct vm_blk *data = vm__create_extra(c, name);
+    int st = data != NULL ? VM_OK : vm_last_error()->code;
+    if (st == VM_OK && qcow2_data_is_raw(s))
+        st = vm__blk_truncate(data, c->size, VM_PREALLOC_OFF, 0);
+    vm__blk_unref(data);
+    free(name);
+    return st;
 }
 
 static int read_options(struct qcow2 *s, struct vm_blk_options *o, uint32_t *prealloc)
@@ -90,10 +137,13 @@ static int read_options(struct qcow2 *s, struct vm_blk_options *o, uint32_t *pre
     if (extended && s->cluster < 1u << QCOW2_MIN_EXTENDED_BITS)
         return vm__fail(VM_E_INVAL, "Extended L2 entries are only supported with cluster sizes of "
                                     "at least 16384 bytes");
+    st = read_data_options(s, o, prealloc);
+    if (st != VM_OK)
+        return st;
     s->cluster_bits = (uint32_t)__builtin_ctzll(s->cluster);
     s->refcount_order = (uint32_t)__builtin_ctzll(bits);
     s->compatible = lazy ? QCOW2_C_LAZY : 0;
-    s->incompatible = s->compression != QCOW2_ZLIB ? QCOW2_I_COMPRESSION : 0;
+    s->incompatible |= s->compression != QCOW2_ZLIB ? QCOW2_I_COMPRESSION : 0;
     s->incompatible |= extended ? QCOW2_I_EXTENDED_L2 : 0;
     return VM_OK;
 }
@@ -139,24 +189,50 @@ static int count_skeleton(struct vm_blk *n, uint64_t bytes)
     return st == VM_OK ? qcow2_refcount_write(n) : st;
 }
 
-/** Give every cluster its place: tables at least, and room for the data. */
-static int preallocate(struct vm_blk *n, uint32_t mode)
+/** Make the image file long enough for clusters [first, n_blocks) at once, room for tables and
+ *  counts included; what is too much is cut off in the end. */
+static int reserve(struct vm_blk *n, uint64_t first, enum vm_prealloc mode)
 {
     struct qcow2 *s = qcow2_of(n);
-    int st = VM_OK;
-    for (uint64_t i = 0; st == VM_OK && i < s->map.n_blocks; i++) {
+    uint64_t count = s->map.n_blocks - first, size = vm__blk_size(n->file), need;
+    need = s->data == NULL ? count : 0;
+    need += count / qcow2_l2_entries(s) + 1;
+    need += need / ((s->cluster * 8 >> s->refcount_order) - 1) + 1;
+    if (size < s->map.next)
+        size = s->map.next;
+    if (!vm_mul_u64(need, s->cluster, &need) || !vm_add_u64(size, need, &size))
+        return vm__fail(VM_E_RANGE, "Image is too big for clusters of %llu bytes",
+                        (unsigned long long)s->cluster);
+    int st = vm__blk_truncate(n->file, size, mode, 0);
+    if (st == VM_OK)
+        s->map.end = size;
+    return st;
+}
+
+/** Give every cluster from @p first on its place: tables at least, and room for the data. */
+static int preallocate(struct vm_blk *n, uint64_t first, enum vm_prealloc mode)
+{
+    struct qcow2 *s = qcow2_of(n);
+    const enum vm_prealloc below = mode == VM_PREALLOC_METADATA ? VM_PREALLOC_OFF : mode;
+    int st = s->data != NULL ? vm__blk_truncate(s->data, vm__blk_size(n), below, 0) : VM_OK;
+    if (st == VM_OK)
+        st = reserve(n, first, below);
+    for (uint64_t i = first; st == VM_OK && i < s->map.n_blocks; i++) {
+        struct qcow2_entry e;
         uint64_t at;
-        st = vm__bmap_alloc(&s->map, i, &at);
+        st = qcow2_get(s, i, 0, &e);
+        if (st == VM_OK && (e.raw | e.bits) != 0)
+            continue;
+        if (st == VM_OK)
+            st = vm__bmap_alloc(&s->map, i, &at);
         if (st == VM_OK)
             st = qcow2_set(s, i, (struct qcow2_entry) { at | QCOW2_COPIED, 0 });
     }
     if (st == VM_OK)
         st = vm__bmap_flush(&s->map, 0);
     if (st == VM_OK)
-        st = vm__blk_truncate(
-            n->file, s->map.next,
-            mode == VM_PREALLOC_METADATA ? VM_PREALLOC_OFF : (enum vm_prealloc)mode, 0);
-    s->map.end = s->map.next;
+        st = vm__blk_truncate(n->file, s->map.next, VM_PREALLOC_OFF, 0);
+    s->map.end = st == VM_OK ? s->map.next : s->map.end;
     return st;
 }
 
@@ -171,6 +247,9 @@ int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c)
                                  "if extended_l2 is enabled");
     if (st == VM_OK)
         st = write_skeleton(&s, c);
+    if (st == VM_OK && s.data_name != NULL)
+        st = make_data_file(&s, c);
+    free(s.data_name);
     if (st != VM_OK)
         return st;
     uint64_t used = vm__blk_size(c->file);
@@ -182,12 +261,34 @@ int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c)
         return vm_last_error()->code;
     st = count_skeleton(n, used);
     if (st == VM_OK && prealloc != 0)
-        st = preallocate(n, prealloc);
+        st = preallocate(n, 0, (enum vm_prealloc)prealloc);
     vm__blk_unref(n);
     return st;
 }
 
 /* ---- info ------------------------------------------------------------------------------- */
+
+static json_t *bitmaps_json(struct vm_blk *n)
+{
+    struct vm_blk_bitmap *list = NULL;
+    size_t count = 0;
+    json_t *all = json_array();
+    if (qcow2_bitmap_list(n, &list, &count) != VM_OK)
+        return all;
+    for (size_t i = 0; i < count; i++) {
+        json_t *flags = json_array();
+        bool live = qcow2_of(n)->bitmaps_live && list[i].enabled;
+        if (list[i].in_use || live)
+            (void)json_array_append_new(flags, json_string("in-use"));
+        if (list[i].enabled)
+            (void)json_array_append_new(flags, json_string("auto"));
+        (void)json_array_append_new(all,
+                                    json_pack("{s:o,s:s,s:I}", "flags", flags, "name", list[i].name,
+                                              "granularity", (json_int_t)list[i].granularity));
+    }
+    free(list);
+    return all;
+}
 
 int qcow2_info(struct vm_blk *n, struct vm_blk_info *out)
 {
@@ -200,6 +301,12 @@ int qcow2_info(struct vm_blk *n, struct vm_blk_info *out)
     (void)json_object_set_new(data, "compression-type",
                               json_string(compressions[s->compression & 1]));
     if (s->version == 3) {
+        if (s->data_name != NULL)
+            (void)json_object_set_new(data, "data-file", json_string(s->data_name));
+        if (qcow2_has_data_file(s))
+            (void)json_object_set_new(data, "data-file-raw", json_boolean(qcow2_data_is_raw(s)));
+        if (s->n_bitmaps != 0)
+            (void)json_object_set_new(data, "bitmaps", bitmaps_json(n));
         (void)json_object_set_new(data, "lazy-refcounts", json_boolean(s->compatible & 1));
         (void)json_object_set_new(data, "refcount-bits", json_integer(1 << s->refcount_order));
         (void)json_object_set_new(data, "corrupt", json_boolean(out->corrupt));
@@ -270,6 +377,23 @@ static int grow_l1(struct vm_blk *n, uint64_t entries)
     return st;
 }
 
+/** Clusters from @p first on are nowhere any more. */
+static int drop_from(struct vm_blk *n, uint64_t first)
+{
+    struct qcow2 *s = qcow2_of(n);
+    const uint64_t per_page = s->map.page_size / qcow2_entry_bytes(s);
+    int st = VM_OK;
+    for (uint64_t i = first; st == VM_OK && i < s->map.n_blocks; i++) {
+        struct qcow2_entry e;
+        st = qcow2_get(s, i, 0, &e);
+        if (st == VM_OK && (e.raw | e.bits) != 0)
+            st = qcow2_set(s, i, (struct qcow2_entry) { 0 });
+        else if (vm__bmap_page_empty(&s->map, i / per_page))
+            i += per_page - 1 - i % per_page;
+    }
+    return st == VM_OK ? vm__bmap_flush(&s->map, 0) : st;
+}
+
 /** What lies past the end is given back, and the rest of the last cluster cleared. */
 static int cut(struct vm_blk *n, uint64_t size)
 {
@@ -280,13 +404,7 @@ static int cut(struct vm_blk *n, uint64_t size)
         uint64_t rest = first * s->cluster - size, left = vm__blk_size(n) - size;
         st = n->drv->zero(n, size, rest < left ? rest : left, 0);
     }
-    for (uint64_t i = first; st == VM_OK && i < s->map.n_blocks; i++) {
-        struct qcow2_entry e;
-        st = qcow2_get(s, i, 0, &e);
-        if (st == VM_OK && (e.raw | e.bits) != 0)
-            st = qcow2_set(s, i, (struct qcow2_entry) { 0 });
-    }
-    return st == VM_OK ? vm__bmap_flush(&s->map, 0) : st;
+    return st == VM_OK ? drop_from(n, first) : st;
 }
 
 int qcow2_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags)
@@ -295,11 +413,21 @@ int qcow2_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t
     struct qcow2 *s = qcow2_of(n);
     uint64_t old = vm__blk_size(n), entries = (size + s->cluster - 1) / s->cluster;
     uint64_t l1 = (entries + qcow2_l2_entries(s) - 1) / qcow2_l2_entries(s);
-    if (p != VM_PREALLOC_OFF)
-        return vm__fail(VM_E_NOTSUP, "Preallocation is not supported when resizing qcow2 images");
+    if (size > old && p == VM_PREALLOC_OFF && qcow2_data_is_raw(s))
+        p = VM_PREALLOC_METADATA;
+    if (p != VM_PREALLOC_OFF && size <= old)
+        return vm__fail(VM_E_INVAL, "Preallocation can only be used for growing images");
+    if (p != VM_PREALLOC_OFF && n->backing_name != NULL && !qcow2_extended(s))
+        return vm__fail(VM_E_NOTSUP, "Preallocation can not be used with a backing file");
+    if (size > VM_BLK_MAX_SIZE)
+        return vm__fail(VM_E_RANGE, "Image size must be less than 8 EiB!");
+    if (s->n_bitmaps != 0 && !s->bitmaps_live)
+        return vm__fail(VM_E_STATE, "The image was not opened for writing");
     if (s->n_snapshots != 0 && s->version < 3)
         return vm__fail(VM_E_NOTSUP, "Can't resize a v2 image which has snapshots");
-    int st = vm__bmap_flush(&s->map, 0);
+    int st = qcow2_bitmaps_resize(n, size, true);
+    if (st == VM_OK)
+        st = vm__bmap_flush(&s->map, 0);
     if (st == VM_OK && size < old)
         st = cut(n, size);
     else if (st == VM_OK && l1 > s->l1_size)
@@ -310,6 +438,23 @@ int qcow2_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t
     st = qcow2_write_header(n);
     if (st == VM_OK)
         st = vm__blk_flush(n->file, 0);
+    if (st == VM_OK && s->data != NULL && (qcow2_data_is_raw(s) || size < old))
+        st = vm__blk_truncate(s->data, size, VM_PREALLOC_OFF, 0);
     vm__bmap_fini(&s->map);
-    return st == VM_OK ? qcow2_open_map(n) : st;
+    if (st == VM_OK)
+        st = qcow2_open_map(n);
+    if (st == VM_OK && p != VM_PREALLOC_OFF)
+        st = preallocate(n, (old + s->cluster - 1) / s->cluster, p);
+    return st == VM_OK ? qcow2_bitmaps_resize(n, size, false) : st;
+}
+
+int qcow2_make_empty(struct vm_blk *n)
+{
+    struct qcow2 *s = qcow2_of(n);
+    int st = s->n_bitmaps != 0 ? qcow2_bitmaps_record(n, 0, vm__blk_size(n)) : VM_OK;
+    if (st == VM_OK && qcow2_data_is_raw(s))
+        return vm__fail(VM_E_NOTSUP, "An image with a raw data file cannot be emptied");
+    if (st == VM_OK)
+        st = vm__bmap_flush(&s->map, 0);
+    return st == VM_OK ? drop_from(n, 0) : st;
 }

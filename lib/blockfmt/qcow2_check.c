@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "blockfmt/qcow2.h"
+#include "blockfmt/qcow2_bitmap.h"
 
 struct checking {
     struct vm_blk *n;
@@ -59,6 +59,10 @@ static void refer_entry(struct checking *c, struct qcow2_entry e, bool active)
     if (qcow2_extended(s) && off % s->cluster == 0 && !qcow2_entry_ok(s, &e)) {
         say(c, "ERROR: entry=%llx bitmap=%llx: L2 entry makes no sense%.0llu", raw, e.bits, 0);
         c->out->corruptions++;
+    }
+    if (qcow2_has_data_file(s)) { /* nothing is counted there */
+        c->out->allocated_clusters += active && qcow2_has_place(s, raw);
+        return;
     }
     if (off == 0)
         return;
@@ -137,6 +141,32 @@ static uint64_t snapshot_bytes(const struct qcow2 *s)
     return n;
 }
 
+static int refer_one(void *ud, uint64_t off, uint64_t len)
+{
+    (void)refer(ud, off, len);
+    return VM_OK;
+}
+
+/** A bitmap that makes no sense is one error; its clusters are leaks then. */
+static int refer_bitmaps(struct checking *c)
+{
+    struct qcow2 *s = c->s;
+    if (s->n_bitmaps != 0)
+        (void)refer(c, s->bitmap_dir_off, s->bitmap_dir_size);
+    for (uint32_t i = 0; i < s->n_bitmaps; i++) {
+        int st = qcow2_bitmap_clusters(c->n, s->bitmaps[i].table_off, s->bitmaps[i].table_size,
+                                       refer_one, c);
+        if (st != VM_OK && st != VM_E_CORRUPT)
+            return st;
+        if (st == VM_E_CORRUPT) {
+            say(c, "ERROR bitmap %llu of %llu has a table that makes no sense%.0llu", i,
+                s->n_bitmaps, 0);
+            c->out->corruptions++;
+        }
+    }
+    return VM_OK;
+}
+
 static int refer_all(struct checking *c)
 {
     struct qcow2 *s = c->s;
@@ -146,6 +176,8 @@ static int refer_all(struct checking *c)
         st = refer_l1(c, s->snapshots[i].l1_off, s->snapshots[i].l1_size, false);
     if (s->n_snapshots != 0)
         (void)refer(c, s->snapshot_table, snapshot_bytes(s));
+    if (st == VM_OK)
+        st = refer_bitmaps(c);
     (void)refer(c, s->reftable_off, 8ull * s->reftable_size);
     for (uint32_t i = 0; i < s->reftable_size; i++) {
         if (s->reftable[i] == 0)
@@ -244,7 +276,8 @@ static int check_flags(struct checking *c)
         uint64_t raw = atomic_load(&s->l1[i]), off = vm_be64(&raw) & QCOW2_OFFSET;
         st = check_flag(c, &raw, "L2 cluster", &changed);
         atomic_store(&s->l1[i], raw);
-        if (st == VM_OK && off != 0 && off % s->cluster == 0 && off / s->cluster < c->clusters)
+        if (st == VM_OK && off != 0 && off % s->cluster == 0 && off / s->cluster < c->clusters &&
+            !qcow2_has_data_file(s))
             st = check_table_flags(c, off);
     }
     if (st == VM_OK && changed)

@@ -14,8 +14,8 @@
 #include "blockfmt/qcow2.h"
 
 enum {
-    KNOWN_INCOMPATIBLE =
-        QCOW2_I_DIRTY | QCOW2_I_CORRUPT | QCOW2_I_COMPRESSION | QCOW2_I_EXTENDED_L2,
+    KNOWN_INCOMPATIBLE = QCOW2_I_DIRTY | QCOW2_I_CORRUPT | QCOW2_I_COMPRESSION |
+                         QCOW2_I_EXTENDED_L2 | QCOW2_I_DATA_FILE,
     FEATURES_ROOM = 8 + 8 * 48 + 8, /* of the table of feature names and the end mark */
 };
 
@@ -74,8 +74,6 @@ static int check_features(struct vm_blk *n)
 {
     struct qcow2 *s = qcow2_of(n);
     uint64_t unknown = s->incompatible & ~(uint64_t)KNOWN_INCOMPATIBLE;
-    if (unknown & QCOW2_I_DATA_FILE)
-        return vm__fail(VM_E_NOTSUP, "qcow2 images with an external data file are not supported");
     if (unknown != 0)
         return vm__fail(VM_E_NOTSUP, "Unsupported qcow2 feature(s): incompatible bits 0x%llx",
                         (unsigned long long)unknown);
@@ -83,10 +81,6 @@ static int check_features(struct vm_blk *n)
         ((s->incompatible & QCOW2_I_COMPRESSION) == 0) != (s->compression == QCOW2_ZLIB))
         return vm__fail(VM_E_CORRUPT, "Unknown compression type %u", s->compression);
     bool writing = vm__blk_writable(n);
-    /* A write would make the bitmaps wrong, a repair take their clusters for leaks. */
-    if (s->autoclear & QCOW2_A_BITMAPS && (writing || n->flags & VM_OPEN_CHECK))
-        return vm__fail(VM_E_NOTSUP,
-                        "qcow2 images with dirty bitmaps can only be opened read-only");
     if (s->incompatible & QCOW2_I_CORRUPT && writing && !(n->flags & VM_OPEN_CHECK))
         return vm__fail(VM_E_CORRUPT, "qcow2: Image is corrupt; cannot be opened read/write");
     return VM_OK;
@@ -108,6 +102,19 @@ static int read_backing(struct vm_blk *n, const uint8_t *h)
                                    : vm__fail_nomem(len);
 }
 
+/** Where the bitmap directory is. Without its bit it is out of date: [QCOW2 "Autoclear"]. */
+static int use_bitmaps(struct qcow2 *s, const uint8_t *data, uint32_t len)
+{
+    if (!(s->autoclear & QCOW2_A_BITMAPS))
+        return VM_OK;
+    if (len != 24 || vm_be32(data) == 0 || vm_be32(data + 4) != 0)
+        return vm__fail(VM_E_CORRUPT, "The bitmaps extension is malformed");
+    s->n_bitmaps = vm_be32(data);
+    s->bitmap_dir_size = vm_be64(data + 8);
+    s->bitmap_dir_off = vm_be64(data + 16);
+    return VM_OK;
+}
+
 /** One extension: kept for later unless its meaning is in the state. */
 static int use_extension(struct vm_blk *n, uint32_t type, const uint8_t *data, uint32_t len)
 {
@@ -122,9 +129,13 @@ static int use_extension(struct vm_blk *n, uint32_t type, const uint8_t *data, u
         n->backing_format = strndup((const char *)data, len);
         return n->backing_format != NULL ? VM_OK : vm__fail_nomem(len);
     }
-    /* Without its bit (check_features) the list of dirty bitmaps is out of date already. */
-    if (type == QCOW2_EXT_BITMAPS && vm__blk_writable(n))
-        return VM_OK;
+    if (type == QCOW2_EXT_BITMAPS)
+        return use_bitmaps(s, data, len);
+    if (type == QCOW2_EXT_DATA_FILE) {
+        free(s->data_name);
+        s->data_name = strndup((const char *)data, len);
+        return s->data_name != NULL ? VM_OK : vm__fail_nomem(len);
+    }
     size_t padded = 8 + (((size_t)len + 7) & ~(size_t)7);
     char *more = realloc(s->unknown_ext, s->unknown_len + padded);
     if (more == NULL)
@@ -260,6 +271,15 @@ int qcow2_format_header(const struct qcow2 *s, uint64_t size, const char *backin
     if (backing_format != NULL && name != 0)
         ok = put_extension(out, room, &at, QCOW2_EXT_BACKING_FMT, backing_format,
                            strlen(backing_format));
+    if (ok && s->data_name != NULL)
+        ok = put_extension(out, room, &at, QCOW2_EXT_DATA_FILE, s->data_name, strlen(s->data_name));
+    if (ok && s->n_bitmaps != 0 && s->autoclear & QCOW2_A_BITMAPS) {
+        uint8_t ext[24] = { 0 };
+        vm_put_be32(ext, s->n_bitmaps);
+        vm_put_be64(ext + 8, s->bitmap_dir_size);
+        vm_put_be64(ext + 16, s->bitmap_dir_off);
+        ok = put_extension(out, room, &at, QCOW2_EXT_BITMAPS, ext, sizeof ext);
+    }
     if (ok && s->unknown_len != 0) {
         ok = s->unknown_len <= room - at;
         memcpy(out + at, s->unknown_ext, ok ? s->unknown_len : 0);

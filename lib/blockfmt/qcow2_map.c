@@ -32,7 +32,7 @@ static struct vm_bmap_entry decode(const struct vm_bmap *b, uint64_t raw)
         return (struct vm_bmap_entry) { VM_BMAP_PACKED, 0, 0 };
     if (s->version == 3 && raw & QCOW2_ZERO)
         return (struct vm_bmap_entry) { off % s->cluster == 0 ? VM_BMAP_ZERO : VM_BMAP_BAD, 0, 0 };
-    if (off == 0)
+    if (!qcow2_has_place(s, raw))
         return (struct vm_bmap_entry) { VM_BMAP_NONE, 0, 0 };
     if (off % s->cluster != 0 || off > VM_BLK_MAX_SIZE - s->cluster)
         return (struct vm_bmap_entry) { VM_BMAP_BAD, off, 0 };
@@ -57,8 +57,15 @@ static void drop_raw(struct qcow2 *s, uint64_t raw)
     uint64_t off = raw & QCOW2_OFFSET, len = s->cluster;
     if (raw & QCOW2_COMPRESSED)
         qcow2_packed_place(s, raw, &off, &len);
-    if (off != 0)
+    if (qcow2_has_data_file(s) && qcow2_has_place(s, raw))
+        qcow2_data_drop(s, off);
+    else if (off != 0)
         qcow2_free_later(s, off, len);
+}
+
+void qcow2_give_back(struct qcow2 *s, uint64_t off)
+{
+    drop_raw(s, off | QCOW2_COPIED);
 }
 
 static void dropped(struct vm_bmap *b, const struct vm_bmap_entry *old)
@@ -194,16 +201,6 @@ int qcow2_set(struct qcow2 *s, uint64_t index, struct qcow2_entry e)
     return st;
 }
 
-int qcow2_data_read(struct qcow2 *s, uint64_t index, uint64_t in, uint64_t at, size_t len,
-                    struct vm_sg sg, uint32_t flags)
-{
-    uint64_t end = vm__blk_size(s->map.data);
-    size_t there = at >= end ? 0 : end - at < len ? (size_t)(end - at) : len;
-    if (there < len)
-        vm_sg_zero(vm_sg_at(sg, there), len - there);
-    return there != 0 ? vm__bmap_data_read(&s->map, index, in, at, there, sg, flags) : VM_OK;
-}
-
 static const struct vm_bmap_ops map_ops = {
     .decode = decode,
     .encode = encode,
@@ -215,6 +212,8 @@ static const struct vm_bmap_ops map_ops = {
     .flush_begin = flush_begin,
     .after_table = after_table,
     .read_packed = qcow2_read_packed,
+    .data_read = qcow2_data_read,
+    .data_write = qcow2_data_write,
 };
 
 /** With extended entries qcow2_set() gives back what they named. */
@@ -228,7 +227,17 @@ static const struct vm_bmap_ops extended_ops = {
     .flush_begin = flush_begin,
     .after_table = after_table,
     .read_packed = qcow2_read_packed,
+    .data_read = qcow2_data_read,
+    .data_write = qcow2_data_write,
 };
+
+static const struct vm_bmap_ops *choose_ops(struct qcow2 *s)
+{
+    s->ops = qcow2_extended(s) ? extended_ops : map_ops;
+    if (qcow2_has_data_file(s))
+        s->ops.place = qcow2_data_place;
+    return &s->ops;
+}
 
 int qcow2_open_map(struct vm_blk *n)
 {
@@ -238,7 +247,8 @@ int qcow2_open_map(struct vm_blk *n)
     uint64_t words = entries * (qcow2_entry_bytes(s) / 8);
     s->map = (struct vm_bmap) {
         .n = n,
-        .ops = qcow2_extended(s) ? &extended_ops : &map_ops,
+        .ops = choose_ops(s),
+        .data = s->data,
         .page_size = page,
         .n_blocks = entries,
         .n_entries = (words + page / 8 - 1) / (page / 8) * (page / 8), /* pages are whole */

@@ -299,6 +299,8 @@ int qcow2_snapshot_create(struct vm_blk *n, struct vm_blk_snapshot *pub)
     struct qcow2 *s = qcow2_of(n);
     struct qcow2_snapshot sn = { .pub = *pub, .l1_size = s->l1_size };
     uint64_t old_off = s->snapshot_table, old_len = table_bytes(s);
+    if (qcow2_has_data_file(s))
+        return vm__fail(VM_E_NOTSUP, "Images with a data file have no internal snapshots");
     if (s->n_snapshots >= QCOW2_MAX_SNAPSHOTS)
         return vm__fail(VM_E_RANGE, "The image has %u snapshots already", s->n_snapshots);
     if (sn.pub.id[0] == '\0')
@@ -392,6 +394,8 @@ int qcow2_snapshot_goto(struct vm_blk *n, const char *id_or_name)
     if (sn == NULL)
         return VM_E_NOENT;
     int st = vm__bmap_flush(&s->map, 0);
+    if (st == VM_OK && s->n_bitmaps != 0) /* all of the disk may change */
+        st = qcow2_bitmaps_record(n, 0, vm__blk_size(n));
     if (st == VM_OK && sn->pub.disk_size != vm__blk_size(n))
         st = qcow2_truncate(n, sn->pub.disk_size, VM_PREALLOC_OFF, 0);
     if (st == VM_OK && sn->l1_size > s->l1_size)

@@ -114,7 +114,8 @@ static int read_state(struct vm_blk *n, const struct qcow2_entry *e, enum state 
     struct qcow2 *s = qcow2_of(n);
     switch (state) {
     case HERE:
-        return qcow2_data_read(s, p.index, p.in, (e->raw & QCOW2_OFFSET) + p.in, p.len, sg, flags);
+        return vm__bmap_data_read(&s->map, p.index, p.in, (e->raw & QCOW2_OFFSET) + p.in, p.len, sg,
+                                  flags);
     case BELOW:
         return vm__blk_read_backing(n, p.index * s->cluster + p.in, p.len, sg, flags);
     case ZEROS:
@@ -180,7 +181,8 @@ static int copy_rest(struct vm_blk *n, const struct qcow2_entry *old, uint64_t a
             uint64_t in = k * sub, stop = end * sub < bytes ? end * sub : bytes;
             struct vm_iov v = { buf, (size_t)(stop - in) };
             struct vm_sg sg = { &v, 0 };
-            st = qcow2_data_read(s, p.index, in, (old->raw & QCOW2_OFFSET) + in, v.len, sg, 0);
+            st = vm__bmap_data_read(&s->map, p.index, in, (old->raw & QCOW2_OFFSET) + in, v.len, sg,
+                                    0);
             if (st == VM_OK)
                 st = vm__bmap_data_write(&s->map, p.index, in, at + in, v.len, sg, 0);
         }
@@ -263,7 +265,7 @@ static int write_locked(struct vm_blk *n, struct part p, struct vm_sg sg)
         st = write_unpacked(n, &e, at, p, sg);
         bits = HERE_ALL;
     } else {
-        if (fresh && (e.raw & QCOW2_OFFSET) != 0)
+        if (fresh && qcow2_has_place(s, e.raw))
             st = copy_rest(n, &e, at, p);
         if (st == VM_OK)
             st = write_edges(n, &e, at, p, sg);
@@ -273,7 +275,7 @@ static int write_locked(struct vm_blk *n, struct part p, struct vm_sg sg)
     if (st == VM_OK)
         return qcow2_set(s, p.index, (struct qcow2_entry) { at | QCOW2_COPIED, bits });
     if (fresh)
-        qcow2_free_later(s, at, s->cluster);
+        qcow2_give_back(s, at);
     return st;
 }
 
@@ -434,7 +436,7 @@ static size_t describe(struct vm_blk *n, const struct qcow2_entry *e, struct par
     out->length = run(s, e, p.in, p.len, &state);
     if (state == HERE) {
         out->flags = VM_EXTENT_DATA | VM_EXTENT_ALLOCATED;
-        if (s->map.ops->data_read != NULL)
+        if (s->map.opaque)
             return (size_t)out->length;
         out->flags |= VM_EXTENT_OFFSET;
         out->offset = (e->raw & QCOW2_OFFSET) + p.in;

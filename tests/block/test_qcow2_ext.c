@@ -6,6 +6,7 @@
  * Contents against a model in memory; qemu-img reads and checks what was made here.
  */
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,6 +242,323 @@ Test(qcow2_ext, hostile_subclusters, .timeout = 60)
         struct vm_blk_check found = { 0 };
         cr_assert_eq(n->drv->check(n, &found, 0), VM_OK, "%s", vm_last_error()->message);
         cr_assert_gt(found.corruptions, 0, "case %zu", i);
+        vm__blk_unref(n);
+    }
+    blk_fini(&p);
+}
+
+/* ---- data files ------------------------------------------------------------------------- */
+
+struct data_case {
+    char options[64];
+    bool raw;
+};
+
+static const struct data_case data_cases[] = {
+    { "", false },
+    { "data_file_raw=on", true },
+    { "cluster_size=4k", false },
+    { "extended_l2=on,cluster_size=16k", false },
+    { "extended_l2=on,data_file_raw=on", true },
+};
+
+ParameterizedTestParameters(qcow2_ext, data_file)
+{
+    return cr_make_param_array(struct data_case, (void *)(uintptr_t)data_cases,
+                               sizeof data_cases / sizeof data_cases[0]);
+}
+
+ParameterizedTest(const struct data_case *c, qcow2_ext, data_file, .timeout = 120)
+{
+    enum { SIZE = 5 * MiB + 512, OPS = 200 };
+    struct blk_place p;
+    char options[256];
+    uint8_t *model = calloc(1, SIZE + MiB);
+    uint64_t seed = 31337;
+    blk_init(&p);
+    /* Leftovers in the file must not show. */
+    cr_assert_eq(blk_create(&p, blk_path(&p, "a.data"), "raw", MiB, NULL), VM_OK);
+    struct vm_blk *n = blk_open(&p, blk_path(&p, "a.data"), "raw", NULL, 0);
+    cr_assert_eq(blk_fill(n, 0, MiB, 0xee), VM_OK);
+    vm__blk_unref(n);
+    (void)snprintf(options, sizeof options, "data_file=%s%s%s", blk_path(&p, "a.data"),
+                   c->options[0] != '\0' ? "," : "", c->options);
+    create_ok(&p, "a", SIZE, options);
+    for (int round = 0; round < 2; round++) {
+        n = open_ok(&p, "a", VM_OPEN_UNMAP);
+        same(n, model, SIZE, "opened");
+        scribble(n, model, SIZE, &seed, OPS);
+        same(n, model, SIZE, "written");
+        vm__blk_unref(n);
+        save(&p, model, SIZE);
+        shell_ok(&p, "qemu-img check a && qemu-img convert -O raw a out && cmp out model.raw");
+        if (c->raw)
+            shell_ok(&p, "cmp a.data model.raw");
+    }
+    n = open_ok(&p, "a", 0);
+    cr_assert_eq(vm__blk_resize(n, SIZE + MiB, VM_PREALLOC_OFF, 0), VM_OK, "%s",
+                 vm_last_error()->message);
+    scribble(n, model, SIZE + MiB, &seed, 20);
+    same(n, model, SIZE + MiB, "grown");
+    struct vm_blk_check found = { 0 };
+    cr_assert_eq(vm__blk_check(n, &found, 0), VM_OK);
+    cr_assert(found.corruptions == 0 && found.leaks == 0);
+    vm__blk_unref(n);
+    save(&p, model, SIZE + MiB);
+    shell_ok(&p, "qemu-img check a && qemu-img convert -O raw a out && cmp out model.raw");
+    if (c->raw)
+        shell_ok(&p, "cmp a.data model.raw");
+    free(model);
+    blk_fini(&p);
+}
+
+/** Made by qemu-img; found beside the image; named by an option; not opened for information. */
+Test(qcow2_ext, data_file_is_found, .timeout = 60)
+{
+    struct blk_place p;
+    if (!blk_have("qemu-img"))
+        return;
+    blk_init(&p);
+    shell_ok(&p, "qemu-img create -q -f qcow2 -o data_file=d,data_file_raw=on a 1M && "
+                 "qemu-io -c 'write -P 7 64k 64k' a && mv d e && cp e d");
+    struct vm_blk *n = open_ok(&p, "a", 0);
+    cr_assert(blk_is(n, 64 * KiB, 64 * KiB, 7) && blk_is(n, 0, 64 * KiB, 0));
+    vm__blk_unref(n);
+    shell_ok(&p, "rm d");
+    cr_assert_null(blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, 0));
+    n = open_ok(&p, "a", VM_OPEN_NO_IO | VM_OPEN_RO);
+    vm__blk_unref(n);
+    char options[256];
+    (void)snprintf(options, sizeof options, "data-file.filename=%s", blk_path(&p, "e"));
+    n = blk_open(&p, blk_path(&p, "a"), "qcow2", options, 0);
+    cr_assert_not_null(n, "%s", vm_last_error()->message);
+    cr_assert(blk_is(n, 64 * KiB, 64 * KiB, 7));
+    struct vm_blk_snapshot sn = { .name = "no" };
+    cr_assert_eq(n->drv->snapshot_create(n, &sn), VM_E_NOTSUP);
+    vm__blk_unref(n);
+    /* An image that is its own data file. */
+    shell_ok(&p, "cd / && qemu-img create -q -f qcow2 -o data_file=$OLDPWD/a2.d $OLDPWD/a2 1M && "
+                 "rm $OLDPWD/a2.d && ln $OLDPWD/a2 $OLDPWD/a2.d");
+    cr_assert_null(blk_open(&p, blk_path(&p, "a2"), "qcow2", NULL, 0));
+    blk_fini(&p);
+}
+
+/* ---- preallocation ---------------------------------------------------------------------- */
+
+/** Each mode takes on the host what it promises, at creation and in growth, and checks clean. */
+Test(qcow2_ext, preallocation, .timeout = 60)
+{
+    static const char *const modes[] = { "metadata", "falloc", "full" };
+    struct blk_place p;
+    blk_init(&p);
+    for (unsigned i = 0; i < 3; i++) {
+        char options[64];
+        (void)snprintf(options, sizeof options, "preallocation=%s", modes[i]);
+        create_ok(&p, "a", 8 * MiB, options);
+        struct vm_blk *n = open_ok(&p, "a", 0);
+        uint64_t taken = vm__blk_allocated(n);
+        cr_assert(i == 0 ? taken < 2 * MiB : taken >= 8 * MiB, "%s takes %llu", modes[i],
+                  (unsigned long long)taken);
+        cr_assert_eq(vm__blk_resize(n, 16 * MiB, (enum vm_prealloc)(VM_PREALLOC_METADATA + i), 0),
+                     VM_OK, "%s", vm_last_error()->message);
+        struct vm_extent e;
+        cr_assert_eq(vm__blk_status(n, 9 * MiB, MiB, &e), VM_OK);
+        cr_assert(e.flags & VM_EXTENT_ALLOCATED && e.flags & VM_EXTENT_OFFSET);
+        cr_assert(blk_is(n, 0, 16 * MiB, 0));
+        taken = vm__blk_allocated(n);
+        cr_assert(i == 0 ? taken < 2 * MiB : taken >= 16 * MiB, "%s takes %llu grown", modes[i],
+                  (unsigned long long)taken);
+        vm__blk_unref(n);
+        shell_ok(&p, "qemu-img check a");
+    }
+    blk_fini(&p);
+}
+
+/* ---- dirty bitmaps ---------------------------------------------------------------------- */
+
+static void bitmap_ok(struct vm_blk *n, const char *what, const char *name, const char *options)
+{
+    struct vm_blk_options *o = vm__options_new();
+    cr_assert(o != NULL && vm__options_parse(o, options != NULL ? options : "", NULL) == VM_OK);
+    cr_assert_eq(vm__blk_bitmap(n, what, name, o), VM_OK, "%s %s: %s", what, name,
+                 vm_last_error()->message);
+    vm__options_free(o);
+}
+
+/** The bits of a bitmap as text, a digit each. */
+static char *bits_of(struct vm_blk *n, const char *name)
+{
+    struct vm_blk_bits b = { 0 };
+    cr_assert_eq(n->drv->bitmap_read(n, name, &b), VM_OK, "%s", vm_last_error()->message);
+    char *text = calloc(1, (size_t)b.n_bits + 1);
+    for (uint64_t i = 0; i < b.n_bits; i++)
+        text[i] = b.bits[i / 8] >> i % 8 & 1 ? '1' : '0';
+    free(b.bits);
+    return text;
+}
+
+static void has_bits(struct vm_blk *n, const char *name, const char *want)
+{
+    char *text = bits_of(n, name);
+    cr_assert_str_eq(text, want, "%s", name);
+    free(text);
+}
+
+/** Writes are recorded while a bitmap is enabled, over closing and opening; and only then. */
+Test(qcow2_ext, bitmaps_record_writes, .timeout = 60)
+{
+    struct blk_place p;
+    blk_init(&p);
+    create_ok(&p, "a", MiB, NULL);
+    struct vm_blk *n = open_ok(&p, "a", VM_OPEN_UNMAP);
+    bitmap_ok(n, "add", "fine", "granularity=128k");
+    bitmap_ok(n, "add", "off", "granularity=128k,disabled=on");
+    cr_assert_eq(blk_fill(n, 0, 512, 1), VM_OK);
+    has_bits(n, "fine", "10000000");
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img check a && qemu-img info a | grep -q fine");
+    n = open_ok(&p, "a", VM_OPEN_UNMAP);
+    cr_assert_eq(vm__blk_zero(n, 256 * KiB - 1, 2, 0), VM_OK);
+    cr_assert_eq(vm__blk_discard(n, 512 * KiB, 1, 0), VM_OK);
+    has_bits(n, "fine", "11101000");
+    has_bits(n, "off", "00000000");
+    bitmap_ok(n, "disable", "fine", NULL);
+    bitmap_ok(n, "enable", "off", NULL);
+    cr_assert_eq(blk_fill(n, MiB - 512, 512, 1), VM_OK);
+    vm__blk_unref(n);
+    n = open_ok(&p, "a", 0);
+    has_bits(n, "fine", "11101000");
+    has_bits(n, "off", "00000001");
+    bitmap_ok(n, "add", "coarse", "granularity=256k,disabled=on");
+    bitmap_ok(n, "merge", "coarse", "source=fine");
+    has_bits(n, "coarse", "1110");
+    bitmap_ok(n, "merge", "off", "source=coarse");
+    has_bits(n, "off", "11111101");
+    bitmap_ok(n, "clear", "fine", NULL);
+    has_bits(n, "fine", "00000000");
+    cr_assert_eq(vm__blk_resize(n, MiB + 64 * KiB, VM_PREALLOC_OFF, 0), VM_OK, "%s",
+                 vm_last_error()->message);
+    has_bits(n, "off", "111111010");
+    cr_assert_eq(vm__blk_resize(n, 300 * KiB, VM_PREALLOC_OFF, 0), VM_OK);
+    has_bits(n, "coarse", "11");
+    bitmap_ok(n, "remove", "off", NULL);
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img check a && qemu-img bitmap --remove a coarse && qemu-img check a");
+    n = open_ok(&p, "a", VM_OPEN_RO);
+    has_bits(n, "fine", "000");
+    cr_assert_eq(vm__blk_bitmap(n, "clear", "fine", NULL), VM_E_PERM);
+    vm__blk_unref(n);
+    blk_fini(&p);
+}
+
+/** The same bits for qemu-img, both ways; and copies from image to image. */
+Test(qcow2_ext, bitmaps_with_qemu_img, .timeout = 60)
+{
+    struct blk_place p;
+    if (!blk_have("qemu-img"))
+        return;
+    blk_init(&p);
+    shell_ok(&p, "qemu-img create -q -f qcow2 a 2M && qemu-img bitmap --add -g 64k a b && "
+                 "qemu-io -c 'write 64k 128k' -c 'write 1M 1' a");
+    struct vm_blk *n = open_ok(&p, "a", 0);
+    has_bits(n, "b", "01100000000000001000000000000000");
+    cr_assert_eq(blk_fill(n, 0, 512, 1), VM_OK);
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img check a && qemu-img bitmap --add -g 64k a c && "
+                 "qemu-img bitmap --merge b a c && qemu-img bitmap --disable a c");
+    n = open_ok(&p, "a", 0);
+    has_bits(n, "c", "11100000000000001000000000000000");
+    create_ok(&p, "to", 2 * MiB, "cluster_size=4k");
+    struct vm_blk *to = open_ok(&p, "to", 0);
+    cr_assert_eq(vm__blk_bitmap_copy(n, to, false), VM_OK, "%s", vm_last_error()->message);
+    has_bits(to, "b", "11100000000000001000000000000000");
+    struct vm_blk_bitmap *list;
+    size_t count;
+    cr_assert_eq(vm__blk_bitmap_list(to, &list, &count), VM_OK);
+    cr_assert(count == 2 && list[0].enabled && !list[1].enabled && !list[0].in_use);
+    free(list);
+    vm__blk_unref(to);
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img check to && qemu-img bitmap --clear to b && qemu-img check to");
+    blk_fini(&p);
+}
+
+/** Not put away (the writer was killed): in use, not to be trusted, and good for removal only. */
+Test(qcow2_ext, bitmaps_left_in_use, .timeout = 60)
+{
+    struct blk_place p;
+    blk_init(&p);
+    create_ok(&p, "a", MiB, NULL);
+    struct vm_blk *n = open_ok(&p, "a", 0);
+    bitmap_ok(n, "add", "b", NULL);
+    cr_assert_eq(blk_fill(n, 0, 512, 1), VM_OK);
+    cr_assert_eq(vm__blk_flush(n, 0), VM_OK);
+    char *out = NULL;
+    cr_assert_eq(blk_shell(&p, &out, "cp a killed"), 0);
+    free(out);
+    vm__blk_unref(n);
+    n = open_ok(&p, "killed", 0);
+    struct vm_blk_bits bits;
+    cr_assert_eq(n->drv->bitmap_read(n, "b", &bits), VM_E_CORRUPT);
+    cr_assert_eq(vm__blk_bitmap(n, "enable", "b", NULL), VM_E_CORRUPT);
+    cr_assert_eq(blk_fill(n, 0, 512, 2), VM_OK);
+    bitmap_ok(n, "remove", "b", NULL);
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img check killed && ! qemu-img info killed | grep -q bitmaps");
+    blk_fini(&p);
+}
+
+/** Directories and tables that lie. */
+Test(qcow2_ext, hostile_bitmaps, .timeout = 60)
+{
+    static const struct {
+        int where; /* 0: extension, 1: directory, 2: table */
+        uint64_t at, v;
+        bool opens;
+    } bad[] = {
+        { 0, 0, UINT64_C(0xffffffff00000000), false },  /* number of bitmaps */
+        { 0, 8, UINT64_C(1) << 40, false },             /* size of the directory */
+        { 0, 16, UINT64_C(1) << 62, false },            /* its place */
+        { 0, 16, 512, false },                          /* not aligned */
+        { 1, 0, UINT64_C(1) << 60, false },             /* place of the table */
+        { 1, 8, UINT64_C(0xffffffff00000000), false },  /* its size */
+        { 1, 8, UINT64_C(0x0000000200000002), true },   /* a larger one than there are bits for */
+        { 1, 16, UINT64_C(0x01ff000100000000), false }, /* granularity */
+        { 1, 16, UINT64_C(0x011000010fffffff), false }, /* extra data */
+        { 2, 0, UINT64_C(1) << 55, true },              /* place of bits */
+        { 2, 0, 2, true },                              /* reserved bits */
+    };
+    struct blk_place p;
+    blk_init(&p);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        create_ok(&p, "a", MiB, "cluster_size=512");
+        struct vm_blk *n = open_ok(&p, "a", 0);
+        bitmap_ok(n, "add", "b", "granularity=512");
+        cr_assert_eq(blk_fill(n, 0, 512, 1), VM_OK);
+        vm__blk_unref(n);
+        uint64_t ext = 112, dir, table;
+        while (peek(&p, "a", ext) >> 32 != 0x23852875)
+            ext += 8;
+        dir = peek(&p, "a", ext + 24);
+        table = peek(&p, "a", dir);
+        poke(&p, "a",
+             (bad[i].where == 0   ? ext + 8
+              : bad[i].where == 1 ? dir
+                                  : table) +
+                 bad[i].at,
+             bad[i].v);
+        n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, VM_OPEN_RO);
+        cr_assert_eq(n != NULL, bad[i].opens, "case %zu", i);
+        if (n != NULL) {
+            struct vm_blk_bits bits = { 0 };
+            int st = n->drv->bitmap_read(n, "b", &bits);
+            cr_assert(st == VM_E_CORRUPT, "case %zu: %d", i, st);
+        }
+        vm__blk_unref(n);
+        n = blk_open(&p, blk_path(&p, "a"), "qcow2", NULL, VM_OPEN_CHECK);
+        struct vm_blk_check found = { 0 };
+        if (n != NULL)
+            cr_assert_eq(n->drv->check(n, &found, VM_FIX_LEAKS | VM_FIX_ERRORS), VM_OK);
         vm__blk_unref(n);
     }
     blk_fini(&p);
