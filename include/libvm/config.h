@@ -75,6 +75,7 @@ enum {
     VM_LIST_CPUS = 2,
     VM_LIST_ENGINES = 3,
     VM_LIST_KEYS = 4, /**< configuration keys */
+    VM_LIST_NETS = 5, /**< kinds of networks */
 };
 /** Gets a name and a line about it; non-zero ends the listing and is returned. */
 typedef int (*vm_list_fn)(void *ud, const char *name, const char *summary);

@@ -21,6 +21,7 @@
 #include <libvm/display.h>
 #include <libvm/export.h>
 #include <libvm/monitor.h>
+#include <libvm/net.h>
 #include <libvm/snapshot.h>
 
 #endif

@@ -13,6 +13,7 @@
 #include "core/board.h"
 #include "core/cpu.h"
 #include "core/device.h"
+#include "core/net_backend.h"
 
 vm_ctx *vm_ctx_create(uint32_t api_version, const vm_host_ops *host)
 {
@@ -60,6 +61,16 @@ static int list_cpus(const struct vm_registry *r, int what, vm_list_fn fn, void 
     return VM_OK;
 }
 
+static int list_nets(const struct vm_registry *r, vm_list_fn fn, void *ud)
+{
+    for (const struct vm_net_backend *const *b = r->nets; *b != NULL; b++) {
+        const int st = fn(ud, (*b)->name, (*b)->summary);
+        if (st != 0)
+            return st;
+    }
+    return VM_OK;
+}
+
 int vm_list(vm_ctx *ctx, int what, vm_list_fn fn, void *ud)
 {
     if (ctx == NULL || fn == NULL)
@@ -74,6 +85,8 @@ int vm_list(vm_ctx *ctx, int what, vm_list_fn fn, void *ud)
         return list_cpus(ctx->registry, what, fn, ud);
     case VM_LIST_KEYS:
         return vm__config_list_keys(ctx->registry->boards[0], fn, ud);
+    case VM_LIST_NETS:
+        return list_nets(ctx->registry, fn, ud);
     default:
         return vm__fail(VM_E_INVAL, "there is no list %d", what);
     }

@@ -11,6 +11,7 @@
 #include "core/board.h"
 #include "core/cpu.h"
 #include "core/device.h"
+#include "core/net_backend.h"
 
 #define X(name) extern const struct vm_dev_class vm__##name##_class;
 #include "devices.def"
@@ -23,6 +24,10 @@
 #undef X
 #define X(name) extern const struct vm_cpu_class vm__##name##_cpu_class;
 #include "cpus.def"
+#undef X
+
+#define X(name) extern const struct vm_net_backend vm__net_##name##_backend;
+#include "nets.def"
 #undef X
 
 static const struct vm_dev_class *const devices[] = {
@@ -53,4 +58,11 @@ static const struct vm_cpu_class *const cpus[] = {
     NULL,
 };
 
-const struct vm_registry vm__registry = { devices, boards, cpus, blocks };
+static const struct vm_net_backend *const nets[] = {
+#define X(name) &vm__net_##name##_backend,
+#include "nets.def"
+#undef X
+    NULL,
+};
+
+const struct vm_registry vm__registry = { devices, boards, cpus, blocks, nets };

@@ -60,6 +60,8 @@ static const struct vm_key core_keys[] = {
     { "serial3", VM_KEY_STR, "off", .help = "fourth serial port" },
     { "global.*", VM_KEY_STR, .help = "global.CLASS.PROPERTY: default of every device of a class" },
     { "drive.*", VM_KEY_STR, .help = "a drive: file=...,format=...,if=ide,index=0,..." },
+    { "netdev.*", VM_KEY_STR, .help = "a network: user,id=...,hostfwd=...; or tap, socket, ..." },
+    { "nic.*", VM_KEY_STR, .help = "a network card, in a slot before other devices" },
     { "device.*", VM_KEY_STR, .help = "a device: class,property=value,..." },
     { 0 },
 };

@@ -19,6 +19,7 @@ struct vm_blk_driver;
 struct vm_board_class;
 struct vm_cpu_class;
 struct vm_dev_class;
+struct vm_net_backend;
 struct vm_part;
 
 enum vm_key_type {
@@ -45,6 +46,7 @@ struct vm_registry {
     const struct vm_board_class *const *boards;
     const struct vm_cpu_class *const *cpus;
     const struct vm_blk_driver *const *blocks;
+    const struct vm_net_backend *const *nets;
 };
 
 /** The context: what is built in, and what the host program gave. */

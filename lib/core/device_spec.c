@@ -1,70 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file device_spec.c
- * "class,property=value,id=name": a device as the user writes it. A comma in a value is doubled.
+ * "class,property=value,id=name": a device as the user writes it.
  */
 #include "core/device_spec.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/board.h"
 #include "core/config.h"
 #include "core/device_impl.h"
 #include "core/machine.h"
-
-enum { MAX_SETTINGS = 32 };
-
-struct spec {
-    const char *cls;
-    const char *id;
-    struct vm_setting settings[MAX_SETTINGS + 1];
-};
-
-/* Cut the next piece off in place; doubled commas become one. NULL at the end. */
-static char *next_piece(char **rest)
-{
-    char *start = *rest;
-    if (start == NULL)
-        return NULL;
-    char *to = start, *from = start;
-    for (; *from != '\0'; from++) {
-        if (*from == ',' && from[1] == ',')
-            from++;
-        else if (*from == ',')
-            break;
-        *to++ = *from;
-    }
-    *rest = *from == ',' ? from + 1 : NULL;
-    *to = '\0';
-    return start;
-}
-
-static int parse(char *text, struct spec *spec)
-{
-    char *rest = text;
-    uint32_t n = 0;
-
-    *spec = (struct spec) { .cls = next_piece(&rest) };
-    for (char *piece; (piece = next_piece(&rest)) != NULL;) {
-        char *equals = strchr(piece, '=');
-        const char *value = "on"; /* a bare name switches on */
-        if (equals != NULL) {
-            *equals = '\0';
-            value = equals + 1;
-        }
-        if (*piece == '\0')
-            return vm__fail(VM_E_INVAL, "%s: a property without a name", spec->cls);
-        if (strcmp(piece, "id") == 0) {
-            spec->id = value;
-        } else {
-            if (n == MAX_SETTINGS)
-                return vm__fail(VM_E_INVAL, "%s: more than %d properties", spec->cls, MAX_SETTINGS);
-            spec->settings[n++] = (struct vm_setting) { piece, value };
-        }
-    }
-    return VM_OK;
-}
+#include "core/spec.h"
 
 static const char *nth_class(const void *ud, uint32_t i)
 {
@@ -93,11 +38,11 @@ static int may_add(struct vm_machine *m, const struct vm_dev_class *cls)
     return VM_OK;
 }
 
-static int add(struct vm_machine *m, const struct vm_dev_class *cls, const struct spec *spec)
+static int add(struct vm_machine *m, const struct vm_dev_class *cls, const struct vm_spec *spec)
 {
     struct vm_dev *dev;
     if (m->board != NULL && m->board->plug != NULL)
-        dev = m->board->plug(m, spec->cls, spec->id, spec->settings);
+        dev = m->board->plug(m, spec->name, spec->id, spec->settings);
     else
         dev = vm__dev_add(m, cls, spec->id, spec->settings);
     if (dev == NULL)
@@ -111,19 +56,15 @@ static int add(struct vm_machine *m, const struct vm_dev_class *cls, const struc
 
 int vm__dev_plug(struct vm_machine *m, const char *text)
 {
-    struct spec spec;
-    char *copy = strdup(text);
-    if (copy == NULL)
-        return vm__fail_nomem(strlen(text));
-
-    int st = parse(copy, &spec);
+    struct vm_spec spec;
+    int st = vm__spec_parse(text, &spec);
     if (st == VM_OK) {
-        const struct vm_dev_class *cls = vm__dev_class(m, spec.cls);
-        st = cls == NULL ? unknown_class(m, spec.cls) : may_add(m, cls);
+        const struct vm_dev_class *cls = vm__dev_class(m, spec.name);
+        st = cls == NULL ? unknown_class(m, spec.name) : may_add(m, cls);
         if (st == VM_OK)
             st = add(m, cls, &spec);
     }
-    free(copy);
+    vm__spec_free(&spec);
     return st;
 }
 

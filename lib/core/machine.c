@@ -17,6 +17,7 @@
 #include "core/device_impl.h"
 #include "core/display.h"
 #include "core/input.h"
+#include "core/net_backend.h"
 #include "core/device_spec.h"
 #include "core/event.h"
 #include "core/part.h"
@@ -227,7 +228,11 @@ static int build(struct vm_machine *m)
     int st = VM_OK;
     if (m->board == NULL)
         return vm__fail(VM_E_NOTSUP, "this library has no board built in");
-    st = m->board->build(m);
+    st = vm__nets_open(m);
+    if (st == VM_OK)
+        st = m->board->build(m);
+    if (st == VM_OK)
+        st = vm__config_each(m->config, "nic.", plug_one, m);
     if (st == VM_OK)
         st = vm__config_each(m->config, "device.", plug_one, m);
     if (st == VM_OK && m->board->finish != NULL)

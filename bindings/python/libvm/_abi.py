@@ -45,6 +45,7 @@ VM_LIST_BOARDS = 1
 VM_LIST_CPUS = 2
 VM_LIST_ENGINES = 3
 VM_LIST_KEYS = 4
+VM_LIST_NETS = 5
 VM_ST_BUILT = 1
 VM_ST_RUNNING = 2
 VM_ST_PAUSED = 4
@@ -437,6 +438,16 @@ vm_text_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_char_p, C.c_size_t)
 vm_monitor_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, vm_text_fn, C.c_void_p)
 
 
+class vm_net_ops(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("send", C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_size_t)),
+        ("room", C.CFUNCTYPE(None, C.c_void_p)),
+        ("link", C.CFUNCTYPE(None, C.c_void_p, C.c_int)),
+    ]
+
+
 FUNCTIONS = {
     "vm_blk_amend": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_blk_amend_start": (C.c_void_p, [C.c_void_p, C.c_char_p]),
@@ -561,6 +572,12 @@ FUNCTIONS = {
     "vm_nbd_listen": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_nbd_listen_fd": (C.c_int, [C.c_void_p, C.c_int]),
     "vm_nbd_new": (C.c_void_p, [C.c_void_p, C.c_char_p]),
+    "vm_net_add": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_net_attach": (C.c_int, [C.c_void_p, C.c_char_p, C.POINTER(vm_net_ops), C.c_void_p, vm_free_fn]),
+    "vm_net_feed": (C.c_int, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_size_t]),
+    "vm_net_ready": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_net_remove": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_net_set_link": (C.c_int, [C.c_void_p, C.c_char_p, C.c_int]),
     "vm_nmi": (C.c_int, [C.c_void_p]),
     "vm_part_list": (C.c_int, [C.c_void_p, vm_part_fn, C.c_void_p]),
     "vm_part_open": (C.c_void_p, [C.c_void_p, C.c_uint32, C.c_uint32]),
