@@ -12,7 +12,8 @@
 #include "vmrun.h"
 
 static const struct option_group *const groups[] = {
-    &options_machine, &options_disk, &options_chr, &options_display, &options_debug, &options_run,
+    &options_machine, &options_disk,  &options_net, &options_chr,
+    &options_display, &options_debug, &options_run,
 };
 
 enum { N_GROUPS = sizeof groups / sizeof groups[0], MAX_NAMES = 128 };
@@ -150,7 +151,9 @@ void options_free(struct options *o)
     }
     for (unsigned i = 0; i < o->n_drives; i++)
         free(o->drives[i].text);
-    o->n_chrs = o->n_drives = 0;
+    for (unsigned i = 0; i < o->n_nets; i++)
+        free(o->nets[i].text);
+    o->n_chrs = o->n_drives = o->n_nets = 0;
 }
 
 bool options_parse(int argc, char **argv, bool speak, vm_ctx *ctx, vm_config *cfg,
@@ -166,5 +169,5 @@ bool options_parse(int argc, char **argv, bool speak, vm_ctx *ctx, vm_config *cf
             return false;
         }
     }
-    return drive_defaults(&p) && display_defaults(&p) && chr_defaults(&p);
+    return drive_defaults(&p) && net_defaults(&p) && display_defaults(&p) && chr_defaults(&p);
 }

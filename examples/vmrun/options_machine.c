@@ -365,16 +365,6 @@ static bool opt_nodefaults(struct parse *p, const char *arg)
     return true;
 }
 
-/** -net and its kin: only the answer "none" can be had for now. */
-static bool opt_only_none(struct parse *p, const char *arg)
-{
-    (void)p;
-    if (strcmp(arg, "none") == 0)
-        return true;
-    say("%s: there is no network yet; only none can be had for this option", arg);
-    return false;
-}
-
 static const struct option rows[] = {
     { "-machine", "NAME", NULL, opt_machine, "board: pc; accel=, hpet= are understood" },
     { "-M", "NAME", NULL, opt_machine, NULL },
@@ -398,9 +388,6 @@ static const struct option rows[] = {
     { "-set", "KEY=VALUE", NULL, opt_set, "any configuration key of the library; help lists" },
     { "-nodefaults", NULL, NULL, opt_nodefaults, "no serial port, monitor or drive unless asked" },
     { "-no-user-config", NULL, NULL, opt_nothing, NULL },
-    { "-net", "none", NULL, opt_only_none, NULL },
-    { "-nic", "none", NULL, opt_only_none, NULL },
-    { "-netdev", "none", NULL, opt_only_none, NULL },
     { 0 },
 };
 

@@ -19,7 +19,14 @@
 #include "chr.h"
 #include "loop.h"
 
-enum { MAX_SERIAL = 4, MAX_PARALLEL = 3, MAX_CHRS = 24, MAX_WIRES = 24, MAX_DRIVES = 32 };
+enum {
+    MAX_SERIAL = 4,
+    MAX_PARALLEL = 3,
+    MAX_CHRS = 24,
+    MAX_WIRES = 24,
+    MAX_DRIVES = 32,
+    MAX_NETS = 16
+};
 
 /** A character backend, as asked for. */
 struct chr_wish {
@@ -43,6 +50,12 @@ struct drive_wish {
     bool snapshot_said, cdrom;
 };
 
+/** A -net option: a card or a network. */
+struct net_wish {
+    char *text; /**< owned */
+    bool card;
+};
+
 /** What the command line asks of the program itself; the rest went into the configuration. */
 struct options {
     struct chr_wish chrs[MAX_CHRS];
@@ -57,6 +70,11 @@ struct options {
     bool took_cd, took_floppy; /**< given as FILE: start from it */
     unsigned n_devices;        /**< "device.N" keys so far */
     char engines[128];         /**< "engine" key so far, from -accel */
+    struct net_wish nets[MAX_NETS];
+    unsigned n_nets;
+    unsigned n_netdevs, n_nics;          /**< "netdev.N" and "nic.N" keys so far */
+    unsigned n_guestfwd;                 /**< channels of theirs */
+    bool net_said;                       /**< -nic, -netdev or -net was given */
     bool has_kernel, has_boot, has_path; /**< -kernel, -boot, -L were given */
     uint32_t trace;                      /**< VM_LOG_* from -d */
     const char *trace_file;
@@ -116,7 +134,7 @@ struct option_group {
 };
 
 extern const struct option_group options_machine, options_disk, options_chr, options_display,
-    options_debug, options_run;
+    options_net, options_debug, options_run;
 
 /** Fill the configuration; true: go on. False: *status is the exit status (help, or an error). */
 bool options_parse(int argc, char **argv, bool speak, vm_ctx *ctx, vm_config *cfg,
@@ -142,6 +160,10 @@ bool chr_defaults(struct parse *p);
 bool add_drive(struct parse *p, const char *option, const char *text);
 /** Give units, set the keys. */
 bool drive_defaults(struct parse *p);
+
+/* options_net.c */
+/** Join what -net named; a card at a user network if nothing was said. */
+bool net_defaults(struct parse *p);
 
 /* options_display.c */
 /** Where the screen is shown, if nothing was said. */
