@@ -202,6 +202,13 @@ int vm__env_open_file(struct vm_blk_env *env, const char *path, int host_flags, 
     return fd >= 0 ? fd : vm__file_fail(-fd);
 }
 
+int vm__env_may_connect(struct vm_blk_env *env, const char *name, int why)
+{
+    if (why == VM_WHY_USER || env->ctx->host.open == NULL)
+        return VM_OK;
+    return vm__fail(VM_E_PERM, "an image may not have '%.200s' connected to", name);
+}
+
 int vm__secret_add(struct vm_blk_env *env, const char *id, const void *data, size_t len)
 {
     struct vm_secret *s = calloc(1, sizeof *s);

@@ -35,6 +35,9 @@ struct vm_blk *vm__blk_open_child(struct vm_blk *n, const char *name, const char
 /** The open policy: a descriptor for @p path (@p why: VM_WHY_*), or negative with the reason alone
  *  as its error. Only protocols call it. */
 int vm__env_open_file(struct vm_blk_env *env, const char *path, int host_flags, int why);
+/** The open policy for servers: with one for files, only what the caller named may be connected to.
+ *  @retval VM_E_PERM an image names it */
+int vm__env_may_connect(struct vm_blk_env *env, const char *name, int why);
 /** @p name as seen from the directory of @p base; names with a protocol, or absolute, as they are.
  */
 char *vm__blk_relative(const char *base, const char *name);

@@ -24,6 +24,7 @@ HOST_SPECIFIC = ("lib/host/", "lib/backends/", "lib/cpu/jit/", "lib/cpu/kvm/")
 ALLOWED = {
     "jansson.h",      # JSON, on every host
     "libdeflate.h", "zstd.h", "bzlib.h", "lzma.h", "lzfse.h", # compression, on every host
+    "libnbd.h",       # the NBD client, where that library is
     "Zydis/Zydis.h",  # disassembly, on every host, in files of its own
     "pthread.h",      # locks inside the machine; threads are made by lib/host
     "immintrin.h",    # host SIMD in interpreter handlers, in files of their own
