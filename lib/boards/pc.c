@@ -191,6 +191,7 @@ static int pc_build(struct vm_machine *m)
         vm__pc_build_ide,
         vm__pc_build_firmware,
         vm__pc_build_hotplug,
+        vm__pc_build_virtio_drives,
     };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int st = steps[i](pc);

@@ -113,6 +113,8 @@ int vm__pc_build_firmware(struct pc *pc);
 /** Open the drives of the configuration. */
 int vm__pc_build_drives(struct pc *pc);
 int vm__pc_build_ide(struct pc *pc);
+/** The drives with if=virtio, each on a function of its own. */
+int vm__pc_build_virtio_drives(struct pc *pc);
 
 /* pc_slots.c */
 /** The hot-plug registers; once the board's own functions have their slots. */

@@ -26,6 +26,18 @@ static int add_unit(struct pc *pc, const struct vm_drive *drive, unsigned place)
     return VM_OK;
 }
 
+int vm__pc_build_virtio_drives(struct pc *pc)
+{
+    for (const struct vm_drive *d = vm__drive_next(pc->m, NULL); d != NULL;
+         d = vm__drive_next(pc->m, d)) {
+        const struct vm_setting settings[] = { { "drive", d->id }, { 0 } };
+        if (d->interface == VM_IF_VIRTIO &&
+            vm__pc_plug(pc->m, "virtio-blk-pci", NULL, settings) == NULL)
+            return vm_last_error()->code;
+    }
+    return VM_OK;
+}
+
 int vm__pc_build_drives(struct pc *pc)
 {
     return vm__drives_open(pc->m);

@@ -22,7 +22,12 @@ SECTOR = 512
 PARTITION = 2048  # first sector of it
 MODULES = ["drivers/scsi/scsi_common", "drivers/scsi/scsi_mod", "drivers/ata/libata",
            "drivers/ata/ata_piix", "drivers/scsi/sd_mod", "drivers/cdrom/cdrom",
-           "drivers/scsi/sr_mod", "fs/isofs/isofs", "drivers/acpi/button"]
+           "drivers/scsi/sr_mod", "fs/isofs/isofs"]
+
+VIRTIO_MODULES = ["drivers/virtio/virtio_ring", "drivers/virtio/virtio",
+                  "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci_legacy_dev",
+                  "drivers/virtio/virtio_pci", "drivers/block/virtio_blk",
+                  "drivers/char/hw_random/virtio-rng"]
 
 # hello=TEXT on the kernel's command line comes out again: who started this kernel, and with what.
 IDE_INIT = """#!/bin/busybox sh
@@ -45,6 +50,21 @@ if [ -n "$run" ]; then
 else
     setsid cttyhack sh
 fi
+sync
+poweroff -f
+"""
+
+
+VIRTIO_INIT = """#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /tmp /mnt /root /sbin /usr/bin /usr/sbin
+/bin/busybox --install -s
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root TERM=${TERM:-linux} PS1='/ # '
+for m in %s; do insmod /modules/$m.ko; done
+echo "libvm guest: $(uname -srm), virtio: $(cd /sys/bus/virtio/devices; echo *)"
+setsid cttyhack sh
 sync
 poweroff -f
 """
@@ -78,30 +98,39 @@ def finish(path):
 
 # ---- kernel and initramfs --------------------------------------------------------------------
 
-def ide():
-    """Debian's cloud kernel, and an initramfs with its modules for IDE disks and CDs."""
-    folder = media.fetch_into("ide-cloud", "amd64", "linux-image-cloud-amd64",
+def modular(name, wanted, init):
+    """Debian's cloud kernel, and an initramfs with these of its modules; %s in INIT is their names."""
+    folder = media.fetch_into(name + "-cloud", "amd64", "linux-image-cloud-amd64",
                               ["./boot/vmlinuz-*"]
-                              + ["./lib/modules/*/kernel/%s.ko" % m for m in MODULES[:-1]])
+                              + ["./lib/modules/*/kernel/%s.ko" % m for m in wanted])
     kernel = media.only(os.path.join(folder, "boot", "vmlinuz-*"))
     modules = media.only(os.path.join(folder, "lib/modules/*/kernel"))
-    names = [m for m in MODULES if os.path.exists(os.path.join(modules, m + ".ko"))]
     with open(media.busybox("amd64"), "rb") as f:
         program = f.read()
-    init = IDE_INIT % " ".join(os.path.basename(m) for m in names)
+    init = init % " ".join(os.path.basename(m) for m in wanted)
     entries = [("bin", 0o040755, b"", 0, 0), ("dev", 0o040755, b"", 0, 0),
                ("dev/console", 0o020600, b"", 5, 1), ("modules", 0o040755, b"", 0, 0),
                ("bin/busybox", 0o100755, program, 0, 0), ("init", 0o100755, init.encode(), 0, 0)]
-    for m in names:
+    for m in wanted:
         with open(os.path.join(modules, m + ".ko"), "rb") as f:
             entries.append(("modules/%s.ko" % os.path.basename(m), 0o100644, f.read(), 0, 0))
     archive = media.cpio_newc(entries)
-    path = place("initrd-ide.cpio")
+    path = place("initrd-%s.cpio" % name)
     if not os.path.exists(path) or open(path, "rb").read() != archive:
         with open(path + ".new", "wb") as f:
             f.write(archive)
         finish(path)
     return [kernel, path]
+
+
+def ide():
+    """With its modules for IDE disks and CDs."""
+    return modular("ide", MODULES, IDE_INIT)
+
+
+def virtio():
+    """With its modules for virtio devices."""
+    return modular("virtio", VIRTIO_MODULES, VIRTIO_INIT)
 
 
 # ---- CDs -------------------------------------------------------------------------------------
@@ -286,7 +315,7 @@ def debian():
     return [path]
 
 
-MADE = {"ide": ide, "grub-cd": grub_cd, "ipxe-cd": ipxe_cd, "isolinux-cd": isolinux_cd,
+MADE = {"ide": ide, "virtio": virtio, "grub-cd": grub_cd, "ipxe-cd": ipxe_cd, "isolinux-cd": isolinux_cd,
         "small": small, "debian": debian}
 
 

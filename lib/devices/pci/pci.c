@@ -162,6 +162,8 @@ uint32_t vm__pci_config_read(struct vm_dev *dev, uint32_t off, unsigned size)
     const struct vm_pci *p = vm__pci(dev);
     if (off + size > PCI_CONFIG_SIZE)
         return (uint32_t)vm_mask(8 * size);
+    if (dev->cls->pci->config_reading != NULL)
+        dev->cls->pci->config_reading(dev, off, size);
     return (uint32_t)vm_le_n(&p->config[off], size);
 }
 
@@ -224,6 +226,17 @@ void vm__pci_bar_region(struct vm_dev *dev, unsigned bar, enum vm_pci_bar_kind k
 {
     vm__pci(dev)->region[bar] = region;
     init_bar(dev, bar, kind, prefetch, vm__region_size(region));
+}
+
+void vm__pci_no_bar(struct vm_dev *dev, unsigned bar)
+{
+    struct vm_pci *p = vm__pci(dev);
+    const unsigned regs = dev->cls->pci->bars[bar].kind == VM_PCI_BAR_MEM64 ? 2 : 1;
+    p->size[bar] = 0;
+    for (unsigned i = 0; i < regs; i++) {
+        vm__pci_initial(dev, bar_offset(bar + i), 4, 0);
+        vm__pci_writable(dev, bar_offset(bar + i), 4, 0);
+    }
 }
 
 uint8_t vm__pci_capability(struct vm_dev *dev, uint8_t id, uint8_t size)

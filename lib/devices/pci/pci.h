@@ -82,6 +82,8 @@ struct vm_pci_function {
     struct vm_pci_bar bars[PCI_BARS];
     /** The guest wrote [off, off + size); config already has the new value. May be NULL. */
     void (*config_written)(struct vm_dev *dev, uint32_t off, uint32_t size);
+    /** It is about to read them: bring config up to date. May be NULL. */
+    void (*config_reading)(struct vm_dev *dev, uint32_t off, uint32_t size);
 };
 
 struct vm_pci_bus;
@@ -166,6 +168,8 @@ void vm__pci_initial(struct vm_dev *dev, uint32_t off, unsigned size, uint32_t v
 /** In realize(): BAR @p bar (or PCI_ROM_BAR) places this region. Its size is a power of two. */
 void vm__pci_bar_region(struct vm_dev *dev, unsigned bar, enum vm_pci_bar_kind kind, bool prefetch,
                         struct vm_region *region);
+/** In realize(): this device does without a BAR that its class has. */
+void vm__pci_no_bar(struct vm_dev *dev, unsigned bar);
 /** In realize(): a capability of @p size bytes. @return its offset, or 0 if there is no room */
 uint8_t vm__pci_capability(struct vm_dev *dev, uint8_t id, uint8_t size);
 
