@@ -83,8 +83,23 @@ struct vm_flat_view {
     struct vm_flat e[];
 };
 
+/**
+ * Someone who keeps a copy of the map outside the process: KVM's memory slots. Calls come under the
+ * machine lock.
+ */
+struct vm_mem_mirror {
+    void (*changed)(void *ud); /**< new lists have been published; old memory is still there */
+    /** Mark pages of @p ram that were written behind our back VM_PAGE_DIRTY. */
+    void (*collect)(void *ud, struct vm_ram *ram);
+    /** The machine stands still: deliver what is on its way to devices. */
+    void (*settle)(void *ud);
+    void *ud;
+};
+
 struct vm_address_space {
     _Atomic(struct vm_flat_view *) view[VM_FLAT_COUNT];
+    struct vm_mem_mirror *mirror;  /**< or NULL */
+    struct vm_doorbell *doorbells; /**< core/doorbell.h */
     _Atomic uint64_t epoch;
     struct vm_region *regions; /**< all of them, newest first */
     uint64_t order;

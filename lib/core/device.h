@@ -99,6 +99,7 @@ struct vm_window {
     const struct vm_reg *regs;
     uint64_t (*read)(struct vm_dev *dev, uint64_t off, unsigned size); /**< NULL: all ones */
     void (*write)(struct vm_dev *dev, uint64_t off, unsigned size, uint64_t value);
+    bool late; /**< as in struct vm_window_ops */
 };
 
 /* ---- properties ------------------------------------------------------------------------- */

@@ -187,6 +187,7 @@ int vm__dev_init_windows(struct vm_dev *dev)
             .min_access = rows[i].min_access,
             .max_access = rows[i].max_access,
             .parallel = cls->parallel,
+            .late = rows[i].late,
         };
         if (rows[i].size != 0 && make_region(dev, i) != VM_OK)
             return vm_last_error()->code;

@@ -50,8 +50,11 @@ bool vm__dirty_take(struct vm_dirty *d, uint64_t first, uint64_t last)
 {
     struct vm_page *pages = vm__region_pages(d->region);
     const bool settled = vm__run_oldest_epoch(d->region->m) >= d->epoch;
+    struct vm_mem_mirror *mirror = d->region->m->mem->mirror;
     uint64_t any = 0, fresh = 0;
 
+    if (mirror != NULL && d->region->ram != NULL)
+        mirror->collect(mirror->ud, d->region->ram);
     last = vm_min_u64((last + VM_PAGE_SIZE - 1) >> VM_PAGE_SHIFT, d->n_pages);
     for (uint64_t i = 0; i < (d->n_pages + 63) / 64; i++) {
         d->found[i] = d->settling[i];

@@ -97,6 +97,8 @@ static void publish(struct vm_machine *m)
     for (unsigned i = 0; i < VM_FLAT_COUNT; i++)
         retire(as, &atomic_exchange(&as->view[i], fresh[i])->retired, false);
     as->changed = false;
+    if (as->mirror != NULL)
+        as->mirror->changed(as->mirror->ud);
     for (uint32_t i = 0; i < m->n_cpus; i++)
         vm__cpu_kick(m->cpus[i], VM_CPU_REQ_MEM | VM_CPU_REQ_YIELD);
     if (as->dma_pieces == 0)

@@ -50,6 +50,9 @@ struct vm_window_ops {
     uint8_t min_access; /**< bytes; 0: 1. Narrower accesses are widened, other bytes write as 0 */
     uint8_t max_access; /**< bytes; 0: 8 for memory, 4 for ports. Wider ones are split */
     bool parallel;      /**< no machine lock: the window looks after itself */
+    /** Writes may come late, in order among themselves: before any other access by a processor to a
+     * device, and before the machine stands still. */
+    bool late;
 };
 
 /** RAM of its own, zeroed, not placed yet: use vm__region_place() or aliases. NULL on error. */

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "core/address_space.h"
 #include "core/chr_impl.h"
 #include "core/clock_impl.h"
 #include "core/board.h"
@@ -124,10 +125,18 @@ static void settle_reset(struct vm_machine *m)
     reset_now(m, kind);
 }
 
+/* What an engine has taken from processors on behalf of devices reaches them. */
+static void settle_mirror(struct vm_machine *m)
+{
+    if (m->mem->mirror != NULL)
+        m->mem->mirror->settle(m->mem->mirror->ud);
+}
+
 /* Time stops, and what the parts have in flight comes to its end. */
 static void stand_still(struct vm_machine *m)
 {
     vm__clock_stop(m);
+    settle_mirror(m);
     vm__parts_pause(m);
 }
 
@@ -166,14 +175,19 @@ static void settle_pause(struct vm_machine *m)
 /* Not a pause: the state stays, and what else was asked waits. */
 static void settle_hold(struct vm_machine *m)
 {
+    bool settle = false;
+
     pthread_mutex_lock(&m->run->lock);
     if (m->run->holders != 0) {
         vm__clock_stop(m);
+        settle = true;
         m->run->held = true;
         m->run->go = false;
         pthread_cond_broadcast(&m->run->changed);
     }
     pthread_mutex_unlock(&m->run->lock);
+    if (settle)
+        settle_mirror(m);
 }
 
 /* Carry out what is asked. Everything is parked, the machine lock is held; bits for vm_run() and

@@ -52,6 +52,14 @@ static void append(struct x86_cpus *s, const struct vm_engine *e)
         s->engines[n] = e;
 }
 
+/* Why an engine is not in the list, for those who ask. */
+static void note(struct x86_cpus *s, const struct vm_engine *e, const char *why)
+{
+    const size_t n = strlen(s->not_used);
+
+    (void)snprintf(s->not_used + n, sizeof s->not_used - n, "%s not used: %s\n", e->name, why);
+}
+
 /* Take it up if it can run. Why the first one could not is kept in @p why. */
 static int consider(struct x86_cpus *s, const struct vm_engine *e, char *why, size_t size)
 {
@@ -63,6 +71,7 @@ static int consider(struct x86_cpus *s, const struct vm_engine *e, char *why, si
         return VM_OK;
     }
     vm__logf(&s->m->log, VM_LOG_INFO, VM_LOG_CPU, "engine", "%s cannot run here: %s", e->name, now);
+    note(s, e, now);
     if (*why == '\0')
         (void)snprintf(why, size, "engine %s cannot run here: %s", e->name, now);
     return st;
@@ -77,6 +86,7 @@ static int add_auto(struct x86_cpus *s, char *why, size_t size)
         if ((*e)->on_request != NULL && (*e)->on_request(s->m, reason, sizeof reason)) {
             vm__logf(&s->m->log, VM_LOG_INFO, VM_LOG_CPU, "engine",
                      "%s is left to those who ask: %s", (*e)->name, reason);
+            note(s, *e, reason);
             continue;
         }
         if (consider(s, *e, why, size) == VM_OK)
@@ -112,7 +122,7 @@ void vm__x86_limit_to_engines(const struct x86_cpus *s, uint64_t *have)
 {
     for (unsigned k = 0; s->engines[k] != NULL; k++)
         if (s->engines[k]->features != NULL)
-            s->engines[k]->features(have);
+            s->engines[k]->features(s->m, have);
 }
 
 /* ---- changing ---- */

@@ -53,9 +53,9 @@ struct vm_engine {
     int (*probe)(const struct vm_machine *m, char *why, size_t why_size);
     /** Is "auto" to pass it over, though it could run, and why? NULL: no. */
     bool (*on_request)(const struct vm_machine *m, char *why, size_t why_size);
-    /** Take out of @p have (bits by enum x86_feature) what it cannot execute on this host; NULL:
-     * nothing. */
-    void (*features)(uint64_t *have);
+    /** Take out of @p have (bits by enum x86_feature) what it cannot execute on this host for machine
+     * @p m; NULL: nothing. */
+    void (*features)(const struct vm_machine *m, uint64_t *have);
     /** Per machine: code caches, file descriptors. */
     int (*create)(struct x86_cpus *cpus);
     void (*destroy)(struct x86_cpus *cpus);

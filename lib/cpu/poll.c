@@ -61,15 +61,34 @@ static void deliver(struct vcpu *c, enum x86_event_kind kind, uint8_t vector)
     vm__x86_debug_delivered(c);
 }
 
+static bool extint(const struct vcpu *c)
+{
+    return vm__x86_lapic_extint(c) && c->cpus->m->irq_hub.pic_ack != NULL;
+}
+
+bool vm__x86_intr_waits(const struct vcpu *c)
+{
+    return vm__x86_lapic_pending(c) >= 0 || extint(c);
+}
+
+int vm__x86_intr_ack(struct vcpu *c)
+{
+    const struct vm_irq_hub *hub = &c->cpus->m->irq_hub;
+    const int v = vm__x86_lapic_pending(c);
+
+    if (!extint(c) && v >= 0) {
+        vm__x86_lapic_accept(c, (uint8_t)v);
+        return v;
+    }
+    __atomic_fetch_and(&c->st.lapic.lint0_level, ~(uint32_t)X86_WIRE_EXTINT, __ATOMIC_RELAXED);
+    return hub->pic_ack(hub->pic);
+}
+
 /* A maskable interrupt, if one may be taken now. Otherwise remembers that one waits. */
 static bool interrupt(struct vcpu *c)
 {
-    const struct vm_irq_hub *hub = &c->cpus->m->irq_hub;
-    int v = vm__x86_lapic_pending(c);
-    bool extint = vm__x86_lapic_extint(c) && hub->pic_ack != NULL;
-
     c->intr_pending = 0;
-    if (v < 0 && !extint)
+    if (!vm__x86_intr_waits(c))
         return false;
     if (vm__x86_debug_holds_irq(c)) {
         x86_recheck(c);
@@ -81,13 +100,7 @@ static bool interrupt(struct vcpu *c)
             x86_recheck(c); /* after the one instruction that the shadow covers */
         return false;
     }
-    if (extint) {
-        __atomic_fetch_and(&c->st.lapic.lint0_level, ~(uint32_t)X86_WIRE_EXTINT, __ATOMIC_RELAXED);
-        v = hub->pic_ack(hub->pic);
-    } else {
-        vm__x86_lapic_accept(c, (uint8_t)v);
-    }
-    deliver(c, X86_EVENT_INTR, (uint8_t)v);
+    deliver(c, X86_EVENT_INTR, (uint8_t)vm__x86_intr_ack(c));
     return true;
 }
 

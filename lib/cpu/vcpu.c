@@ -206,7 +206,16 @@ static bool has_work(struct vm_cpu *cpu)
 
 static void request(struct vm_cpu *cpu, uint32_t what)
 {
-    atomic_fetch_or_explicit(&vm__vcpu(cpu)->req, what, memory_order_release);
+    struct vcpu *c = vm__vcpu(cpu);
+
+    atomic_fetch_or(&c->req, what);
+    if (atomic_load(&c->kick) == NULL)
+        return;
+    atomic_fetch_add(&c->kickers, 1);
+    struct x86_kick *kick = atomic_load(&c->kick);
+    if (kick != NULL)
+        kick->poke(kick);
+    atomic_fetch_sub(&c->kickers, 1);
 }
 
 static uint64_t insns(struct vm_cpu *cpu)

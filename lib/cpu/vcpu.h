@@ -117,12 +117,21 @@ enum { X86_SHOOT_MAX = 128 };
 /** Engines a machine may be built for. */
 enum { X86_ENGINES_MAX = 4 };
 
+/**
+ * How to reach an engine that executes where it does not look at vcpu.req: in the kernel. poke() is
+ * called after a request was set, wait-free, by any thread and from signal handlers.
+ */
+struct x86_kick {
+    void (*poke)(struct x86_kick *k);
+};
+
 /** All processors of a machine. */
 struct x86_cpus {
     struct vm_machine *m;
     const struct vm_engine *engine; /**< at work: one of engines[] */
     const struct vm_engine *engines[X86_ENGINES_MAX + 1]; /**< it may use, preferred first */
     void *engine_data;
+    char not_used[256]; /**< lines about engines that could have been, and why they are not */
     const struct x86_model *model; /**< own_model, once chosen */
     struct x86_model *own_model;
     uint64_t have[X86_FEAT_WORDS]; /**< what CPUID shows, fixed when the machine is built */
@@ -152,6 +161,8 @@ struct vcpu {
     uint32_t cc_w;
 
     _Atomic uint32_t req;   /**< VM_CPU_REQ_*, set by any thread, polled between blocks */
+    _Atomic(struct x86_kick *) kick; /**< the engine's, or NULL: it polls req */
+    _Atomic uint32_t kickers;        /**< threads that are looking at it: it must not go */
     _Atomic uint32_t parked; /**< outside run(): polls before it touches guest memory again */
     uint32_t mode;          /**< X86_MODE_* */
     uint32_t cpl;
@@ -254,6 +265,11 @@ enum x86_poll { X86_POLL_RUN = -1 }; /* else an enum vm_cpu_stop */
  * @return X86_POLL_RUN, or the reason to come back from run().
  */
 int vm__x86_poll(struct vcpu *c, struct vm_exit *exit);
+
+/** Does a maskable interrupt wait to be taken, leaving aside whether one may be? */
+bool vm__x86_intr_waits(const struct vcpu *c);
+/** Acknowledge it: the vector, which must then be delivered. */
+int vm__x86_intr_ack(struct vcpu *c);
 
 /** Poll before the next block: the interrupt sources, or something like IF, changed. [cpu thread] */
 static inline void x86_recheck(struct vcpu *c)

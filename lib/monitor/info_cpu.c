@@ -202,6 +202,7 @@ static int run_jit(struct mon *mon, char *args)
     const double seconds = (double)vm__clock_ns(mon->m) / 1e9;
     mon_printf(mon, "engine: %s (%s)\ninstructions: %" PRIu64 "\n", c->cpus->engine->name,
                c->cpus->engine->summary, n);
+    mon_printf(mon, "%s", c->cpus->not_used);
     if (seconds > 0)
         mon_printf(mon, "instructions a second of machine time: %.1f million\n",
                    (double)n / seconds / 1e6);

@@ -78,8 +78,9 @@ static void drop(uint64_t *have, enum x86_feature f)
     have[f / 64] &= ~(UINT64_C(1) << (f % 64));
 }
 
-void vm__interp_host_features(uint64_t *have)
+void vm__interp_host_features(const struct vm_machine *m, uint64_t *have)
 {
+    (void)m;
     /* No host has these for us: there are no rows. */
     static const uint8_t none[] = { X86_FEAT_SSE4A, X86_FEAT_MISALIGNSSE };
     bool vex = host_has_vex();

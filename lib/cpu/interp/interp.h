@@ -133,7 +133,7 @@ int vm__interp_cache_init(struct vcpu *c);
 void vm__interp_cache_fini(struct vcpu *c);
 void vm__interp_cache_flush(struct vcpu *c);
 /** Drop CPU features that this host cannot execute for us. */
-void vm__interp_host_features(uint64_t *have);
+void vm__interp_host_features(const struct vm_machine *m, uint64_t *have);
 
 static inline unsigned x86_jc_hash(uint64_t rip)
 {

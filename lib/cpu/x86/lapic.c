@@ -42,7 +42,7 @@ static uint32_t ppr(const struct x86_lapic *a)
     return (a->tpr & 0xf0) >= (isrv & 0xf0) ? a->tpr : isrv & 0xf0;
 }
 
-int vm__x86_lapic_pending(struct vcpu *c)
+int vm__x86_lapic_pending(const struct vcpu *c)
 {
     const struct x86_lapic *a = &c->st.lapic;
     int irr = highest(a->irr);

@@ -49,7 +49,7 @@ void vm__x86_lapic_timer_init(struct vcpu *c);
 void vm__x86_lapic_rearm(struct vcpu *c);
 
 /** Highest vector that may interrupt now, or -1. */
-int vm__x86_lapic_pending(struct vcpu *c);
+int vm__x86_lapic_pending(const struct vcpu *c);
 /** Take it: IRR to ISR. */
 void vm__x86_lapic_accept(struct vcpu *c, uint8_t vector);
 /** The 8259 pair asks for this processor's attention through LINT0 or the INTR pin. */

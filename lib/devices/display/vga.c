@@ -264,7 +264,7 @@ static const struct vm_pci_function function = {
 
 static const struct vm_window windows[] = {
     { "mem", VM_SPACE_MEM, VGA_MEM_SIZE, 1, 8, .read = vm__vga_mem_read,
-      .write = vm__vga_mem_write },
+      .write = vm__vga_mem_write, .late = true },
     { "ports", VM_SPACE_PORT, 0x30, 1, 1, .read = ports_read, .write = ports_write },
     { "dispi-index", VM_SPACE_PORT, 2, 1, 2, .read = index_read, .write = index_write },
     { "dispi-data", VM_SPACE_PORT, 2, 1, 2, .read = data_read, .write = data_write },
