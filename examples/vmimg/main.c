@@ -22,6 +22,7 @@ static const struct command commands[] = {
     { "create", cmd_create, "[-f FMT] [-b BASE [-F FMT]] [-u] [-o OPTIONS] [-q] FILE [SIZE]", "make an image" },
     { "dd", cmd_dd, "[-f FMT] [-O FMT] [-U] [bs=SIZE] [count=N] [skip=N] if=FILE of=FILE", "copy a part" },
     { "info", cmd_info, "[-f FMT] [--output=human|json] [--backing-chain] [-U] FILE", "tell what an image is" },
+    { "io", cmd_io, "[-f FMT] [-r] [-s] [-n] [-C] [-t CACHE] [-d MODE] [-U] [-c COMMAND]... [FILE]", "read and write by hand" },
     { "map", cmd_map, "[-f FMT] [--start-offset=N] [--max-length=N] [--output=human|json] [-U] FILE", "tell what lies where" },
     { "measure", cmd_measure, "[-O FMT] [-o OPTIONS] [--output=human|json] (--size N | [-f FMT] [-l SNAPSHOT] [-U] FILE)", "tell how large a copy would be" },
     { "rebase", cmd_rebase, "[-f FMT] [-t CACHE] [-T CACHE] [-p] [-q] [-U] [-u] -b BASE [-F FMT] FILE", "give it another backing file" },
@@ -55,9 +56,11 @@ bool compatible(void)
 
 int show_usage(const char *command)
 {
+    const bool io = strcmp(self, "qemu-io") == 0;
     for (const struct command *c = commands; c->name != NULL; c++)
-        if (strcmp(c->name, command) == 0) {
-            printf("usage: %s %s %s\n%s\n", self, c->name, c->usage, c->summary);
+        if (io ? c->run == cmd_io : strcmp(c->name, command) == 0) {
+            printf("usage: %s%s%s %s\n%s\n", self, io ? "" : " ", io ? "" : c->name, c->usage,
+                   c->summary);
             printf("--image-opts and --object secret,id=ID,data=TEXT|file=FILE everywhere;\n"
                    "-o help lists the options of a format.\n");
             break;
@@ -111,7 +114,7 @@ static int help(void)
     return 0;
 }
 
-static int version(void)
+int show_version(void)
 {
     /* Scripts that ask want to know whose behaviour they may count on. */
     if (compatible())
@@ -136,7 +139,7 @@ static int run(int argc, char **argv)
         case 'h':
             return help();
         case 'V':
-            return version();
+            return show_version();
         case 'T':
             break; /* there is nothing to trace */
         case ':':
@@ -160,6 +163,6 @@ int main(int argc, char **argv)
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     if (argc > 0)
         self = slash != NULL ? slash + 1 : argv[0];
-    const int st = run(argc, argv);
+    const int st = strcmp(self, "qemu-io") == 0 ? cmd_io(argc, argv) : run(argc, argv);
     return fflush(stdout) == 0 ? st : 1;
 }

@@ -11,7 +11,8 @@
 
 static void line(const char *kind, const char *fmt, va_list args)
 {
-    fflush(stdout);
+    if (!compatible())
+        fflush(stdout);
     fprintf(stderr, "%s: %s", program(), kind);
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);

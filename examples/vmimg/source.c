@@ -47,16 +47,15 @@ static char *name_for(const struct source *s)
 }
 
 /* What the library says begins with the name that it was given. */
-static void say_not_open(const char *given, const char *name)
+static void reason(const char *name, char *why, size_t room)
 {
-    char before[256], why[1024];
+    char before[256];
     const int n = snprintf(before, sizeof before, "Could not open '%.200s': ", name);
-    snprintf(why, sizeof why, "%s", last());
-    const char *reason = strncmp(why, before, (size_t)n) == 0 ? why + n : why;
-    say("Could not open '%s': %s", given, reason);
+    const char *all = last();
+    snprintf(why, room, "%s", strncmp(all, before, (size_t)n) == 0 ? all + n : all);
 }
 
-static void warn_guess(const struct source *s, vm_blk *blk)
+void warn_guess(const struct source *s, vm_blk *blk)
 {
     const bool named = s->format != NULL || s->image_opts || strncmp(s->name, "json:", 5) == 0;
     if (named || s->quiet || (s->flags & VM_BLK_RO) || strcmp(format_of(blk), "raw") != 0)
@@ -69,23 +68,32 @@ static void warn_guess(const struct source *s, vm_blk *blk)
             s->name);
 }
 
-vm_blk *open_source(const struct source *s)
+vm_blk *try_source(const struct source *s, char *why, size_t room)
 {
-    uint32_t flags = s->flags | VM_BLK_SHARE_RW | VM_BLK_UNMAP;
-    if (s->cache != NULL && !cache_flags(s->cache, &flags))
+    uint32_t flags = s->flags | VM_BLK_SHARE_RW | (s->keep ? 0 : VM_BLK_UNMAP);
+    if (s->cache != NULL && !cache_flags(s->cache, &flags)) {
+        snprintf(why, room, "Invalid cache option: %s", s->cache);
         return NULL;
-    if (s->format == NULL)
-        flags |= VM_BLK_PROBE;
+    }
     if (s->force_share)
         flags |= VM_BLK_SHARE;
-    flags |= VM_BLK_PROBE; /* of backing files that are named without a format */
+    flags |= VM_BLK_PROBE; /* also of backing files that are named without a format */
     char *name = name_for(s);
     vm_blk *blk = name != NULL ? vm_blk_open(the_ctx(), name, s->format, flags) : NULL;
     if (blk == NULL)
-        say_not_open(s->name, name != NULL ? name : s->name);
+        reason(name != NULL ? name : s->name, why, room);
+    free(name);
+    return blk;
+}
+
+vm_blk *open_source(const struct source *s)
+{
+    char why[1024];
+    vm_blk *blk = try_source(s, why, sizeof why);
+    if (blk == NULL)
+        say("Could not open '%s': %s", s->name, why);
     else
         warn_guess(s, blk);
-    free(name);
     return blk;
 }
 

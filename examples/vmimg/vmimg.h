@@ -29,6 +29,8 @@ struct command {
 
 /** The context of the process; made at first use. */
 vm_ctx *the_ctx(void);
+/** @return 0 */
+int show_version(void);
 /** As which program it was called: "vmimg", "qemu-img", "qemu-io". */
 const char *program(void);
 /** Invoked under a name of the tools it stands in for: say only what they say. */
@@ -137,8 +139,13 @@ struct source {
     bool image_opts;           /**< the name is a list of options */
     bool force_share;
     bool quiet; /**< no warning about guesses */
+    bool keep;  /**< discards give no space back */
     uint32_t flags;
 };
+/** The image, or NULL with the reason in @p why, without the name it was opened by. */
+vm_blk *try_source(const struct source *s, char *why, size_t room);
+/** Words of warning if the format is a guess, and raw, and it is written to. */
+void warn_guess(const struct source *s, vm_blk *blk);
 /** NULL when it does not open, which has been said. */
 vm_blk *open_source(const struct source *s);
 /** The flags of a cache mode. False: no such mode. */
@@ -197,6 +204,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_dd(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_io(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_rebase(int argc, char **argv);

@@ -182,11 +182,11 @@ struct user_req {
 
 static void on_done(struct vm_blk_req *r)
 {
-    struct user_req *u = r->opaque;
-    struct vm_blk *n = r->node;
-    u->done(u->ud, r->status);
-    free(u);
-    vm__blk_unref(n);
+    struct user_req u = *(struct user_req *)r->opaque;
+    /* First: who closes the image when the last request is done, means to close it. */
+    vm__blk_unref(r->node);
+    free(r->opaque);
+    u.done(u.ud, u.r.status);
 }
 
 int vm_blk_submit(vm_blk *blk, int op, uint64_t off, void *buf, size_t len, uint32_t flags,

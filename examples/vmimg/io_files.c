@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file io_files.c
+ * Which image the shell works on: open, close, reopen.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io.h"
+
+void io_close(void)
+{
+    vm_blk_close(io_blk);
+    io_blk = NULL;
+    io_read_only = false;
+}
+
+/* A filter on top of what would be opened: it must be known of what format that is. */
+static char *with_filter(const struct source *s, const char *filter)
+{
+    struct source plain = *s;
+    char why[1024];
+    plain.flags |= VM_BLK_RO | VM_BLK_NO_IO | VM_BLK_NOBACKING;
+    vm_blk *blk = try_source(&plain, why, sizeof why);
+    if (blk == NULL)
+        return strdup(s->name);
+    json_t *o = json_pack("{s:s, s:{s:s, s:{s:s}}}", "driver", filter, "file", "driver",
+                          format_of(blk), "file", "filename", s->name);
+    char *text = json_dumps(o, 0), *name = NULL;
+    json_decref(o);
+    vm_blk_close(blk);
+    if (text == NULL || asprintf(&name, "json:%s", text) < 0)
+        name = NULL;
+    free(text);
+    return name;
+}
+
+/* `open -o`: options beside a name, or instead of one. */
+static char *with_options(const struct io_open *o)
+{
+    struct optlist l = { 0 };
+    if (o->options == NULL)
+        return NULL;
+    optlist_parse(&l, o->options, NULL);
+    if (o->name != NULL)
+        optlist_set(&l, "filename", o->name);
+    if (o->format != NULL)
+        optlist_set(&l, "driver", o->format);
+    char *json = optlist_json(&l), *name = NULL;
+    if (json == NULL || asprintf(&name, "json:%s", json) < 0)
+        name = NULL;
+    free(json);
+    optlist_free(&l);
+    return name;
+}
+
+int io_open(const struct io_open *o)
+{
+    struct source s = { .name = o->name,
+                        .format = o->format,
+                        .cache = o->cache,
+                        .image_opts = o->image_opts,
+                        .force_share = o->force_share,
+                        .flags = o->read_only ? VM_BLK_RO : 0 };
+    char why[1024], *own = with_options(o);
+    if (io_blk != NULL)
+        return say("file open already, try 'help close'");
+    if (own != NULL) {
+        s.name = own;
+        s.format = NULL;
+    }
+    s.keep =
+        o->discard != NULL && (strcmp(o->discard, "ignore") == 0 || strcmp(o->discard, "off") == 0);
+    if ((o->snapshot || o->copy_on_read) && !s.image_opts && own == NULL) {
+        own = with_filter(&s, o->snapshot ? "overlay" : "copy-on-read");
+        s.name = own;
+        if (strncmp(own, "json:", 5) == 0)
+            s.format = NULL;
+    }
+    io_blk = try_source(&s, why, sizeof why);
+    free(own);
+    io_read_only = o->read_only && !o->snapshot;
+    if (io_blk != NULL) {
+        if (!o->image_opts && o->options == NULL)
+            warn_guess(&(struct source) { .name = o->name, .format = o->format, .flags = s.flags },
+                       io_blk);
+        return 0;
+    }
+    return o->name == NULL || o->image_opts ? say("can't open: %s", why)
+                                            : say("can't open device %s: %s", o->name, why);
+}
+
+static int do_close_line(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    io_wait_all();
+    io_close();
+    return 0;
+}
+
+static int do_open_line(int argc, char **argv)
+{
+    struct io_open o = { 0 };
+    uint32_t flags = 0;
+    int c;
+    optind = 0;
+    opterr = 1;
+    while ((c = io_getopt(argc, argv, "snCro:ki:t:d:U")) != -1) {
+        switch (c) {
+        case 's':
+            o.snapshot = true;
+            break;
+        case 'n':
+            o.cache = "none";
+            break;
+        case 'C':
+            o.copy_on_read = true;
+            break;
+        case 'r':
+            o.read_only = true;
+            break;
+        case 'k':
+        case 'i':
+            break;
+        case 't':
+            if (!cache_flags(optarg, &flags))
+                return say("Invalid cache option: %s", optarg);
+            o.cache = optarg;
+            break;
+        case 'd':
+            o.discard = optarg;
+            break;
+        case 'o':
+            o.options = optarg;
+            break;
+        case 'U':
+            o.force_share = true;
+            break;
+        default:
+            return io_usage("open");
+        }
+    }
+    if (optind < argc - 1 || (optind == argc && o.options == NULL))
+        return io_usage("open");
+    o.name = optind < argc ? argv[optind] : NULL;
+    return io_open(&o);
+}
+
+/* Of a list of options only those of the cache can be changed while an image is open. */
+static int check_reopen(const char *text)
+{
+    struct optlist l = { 0 };
+    int failed = 0;
+    optlist_parse(&l, text, NULL);
+    for (int i = 0; i < l.n && !failed; i++)
+        if (strncmp(l.rows[i].name, "cache.", 6) != 0 && strcmp(l.rows[i].name, "driver") != 0 &&
+            strcmp(l.rows[i].name, "read-only") != 0)
+            failed = say("Cannot change the option '%s'", l.rows[i].name);
+    optlist_free(&l);
+    return failed;
+}
+
+static int do_reopen_line(int argc, char **argv)
+{
+    bool ro = io_read_only, given = false;
+    uint32_t flags = 0;
+    int c;
+    optind = 0;
+    opterr = 1;
+    while ((c = io_getopt(argc, argv, "c:o:rw")) != -1) {
+        if (c == 'c' && !cache_flags(optarg, &flags))
+            return say("Invalid cache option: %s", optarg);
+        if (c == 'o' && check_reopen(optarg))
+            return 1;
+        if ((c == 'r' || c == 'w') && given)
+            return say("Only one -r/-w option may be given");
+        if (c == 'r' || c == 'w') {
+            ro = c == 'r';
+            given = true;
+        }
+        if (c == '?')
+            return io_usage("reopen");
+    }
+    if (optind != argc)
+        return io_usage("reopen");
+    io_wait_all();
+    if (vm_blk_flush(io_blk) != VM_OK || vm_blk_reopen(io_blk, ro ? VM_BLK_RO : 0) != VM_OK)
+        return say_last("%s", "");
+    io_read_only = ro;
+    return 0;
+}
+
+/* clang-format off */
+const struct io_command io_file_commands[] = {
+    { "close", "c", do_close_line, 0, 0, true, false, NULL, "close the current open file", NULL },
+    { "open", "o", do_open_line, 1, -1, false, false,
+      "[-rsCnkU] [-t cache] [-d discard] [-o options] [path]", "open the file specified by path",
+      " -r  for reading only\n -s  changes go to a temporary file\n -C  copy what is read up\n"
+      " -n  past the host's cache\n -U  share with writers\n -t  cache mode\n -d  discard mode\n"
+      " -o  options of drivers, as a list\n" },
+    { "reopen", NULL, do_reopen_line, 0, -1, true, false, "[(-r|-w)] [-c cache] [-o options]",
+      "reopens an image with new options", NULL },
+    { 0 },
+};
+/* clang-format on */
