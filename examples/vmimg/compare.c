@@ -14,13 +14,13 @@ struct compare {
     bool strict, progress, quiet;
 };
 
-static int tell(const struct compare *o, int st, uint64_t at, bool sizes_differ)
+static int tell(const struct compare *o, int st, uint64_t at, uint64_t end, bool differ)
 {
     if (st < 0) {
         say("Error while reading: %s", last());
         return NOT_READ;
     }
-    if (sizes_differ && !o->strict && !o->quiet)
+    if (differ && (st == VM_COMPARE_EQUAL || at >= end) && !o->strict && !o->quiet)
         printf("Warning: Image size mismatch!\n");
     if (o->quiet)
         return st == VM_COMPARE_EQUAL ? SAME : DIFFERENT;
@@ -48,7 +48,8 @@ static int compare(const struct compare *o, vm_blk *a, vm_blk *b)
     progress_end();
     if (interrupted())
         give_up();
-    return tell(o, st, at, vm_blk_size(a) != vm_blk_size(b));
+    const uint64_t x = (uint64_t)vm_blk_size(a), y = (uint64_t)vm_blk_size(b);
+    return tell(o, st, at, x < y ? x : y, x != y);
 }
 
 int cmd_compare(int argc, char **argv)

@@ -37,6 +37,10 @@ static int collect(const struct info *o, json_t *list)
             vm_blk_close(blk);
             break;
         }
+        if (compatible()) /* to it, disks are whole sectors */
+            json_object_set_new(
+                info, "virtual-size",
+                json_integer((json_int_t)(((uint64_t)vm_blk_size(blk) + 511) / 512 * 512)));
         json_array_append_new(list, info);
         free(name);
         free(format);

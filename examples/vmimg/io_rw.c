@@ -99,6 +99,16 @@ static int check_range(struct rw *r)
     return 0;
 }
 
+/* The last sector of an image is whole, whatever there is of it. */
+static int read_sectors(uint64_t off, uint8_t *buf, size_t len)
+{
+    const uint64_t size = (uint64_t)vm_blk_size(io_blk), whole = (size + 511) / 512 * 512;
+    if (off > size || len <= size - off || len > whole - off)
+        return vm_blk_read(io_blk, off, buf, len);
+    memset(buf + (size - off), 0, len - (size_t)(size - off));
+    return vm_blk_read(io_blk, off, buf, (size_t)(size - off));
+}
+
 static int do_read(const struct rw *r, const char *what)
 {
     struct timespec t;
@@ -111,7 +121,7 @@ static int do_read(const struct rw *r, const char *what)
     memset(buf, UNREAD, (size_t)r->count);
     clock_gettime(CLOCK_MONOTONIC, &t);
     const int st = r->state ? vm_blk_state_read(io_blk, r->off, buf, (size_t)r->count)
-                            : vm_blk_read(io_blk, r->off, buf, (size_t)r->count);
+                            : read_sectors(r->off, buf, (size_t)r->count);
     struct timespec end = t; /* the time of the request alone is told */
     if (st != VM_OK) {
         free(buf);

@@ -41,11 +41,7 @@ struct vm_blk_options *vm__api_options(const char *text)
     struct vm_blk_options *o = vm__options_new();
     int st = o != NULL ? VM_OK : VM_E_NOMEM;
     if (st == VM_OK && text != NULL && *text == '{') {
-        json_error_t e;
-        json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &e);
-        st = root != NULL ? vm__options_json(o, root)
-                          : vm__fail(VM_E_INVAL, "Could not parse the JSON options: %s", e.text);
-        json_decref(root);
+        st = vm__options_json_text(o, text);
     } else if (st == VM_OK && text != NULL && *text != '\0') {
         st = vm__options_parse(o, text, NULL);
     }

@@ -14,12 +14,22 @@
 
 enum { PIECE = 1 << 20 };
 
+/* The same file, however it is written; other names must be the same to the letter. */
+static bool same_name(const struct vm_blk *at, const char *name, const char *full)
+{
+    const bool plain = full != NULL && at->filename != NULL && strchr(name, ':') == NULL;
+    char *a = plain ? realpath(full, NULL) : NULL, *b = plain ? realpath(at->filename, NULL) : NULL;
+    const bool same = a != NULL && b != NULL ? strcmp(a, b) == 0 : strcmp(at->name, name) == 0;
+    free(a);
+    free(b);
+    return same && (!plain || a != NULL);
+}
+
 struct vm_blk *vm__blk_find_base(struct vm_blk *n, const char *name)
 {
     char *full = vm__blk_relative(n->filename, name);
     struct vm_blk *at = n->backing;
-    while (at != NULL && strcmp(at->name, name) != 0 &&
-           (full == NULL || strcmp(at->name, full) != 0))
+    while (at != NULL && !same_name(at, name, full))
         at = at->backing;
     free(full);
     if (at == NULL)
@@ -106,8 +116,7 @@ static int copy_difference(struct vm_blk *n, uint64_t off, const uint8_t *old, c
             end += g;
         }
         if (end != at)
-            st = vm_is_zero(old + at, end - at) ? vm__blk_zero(n, off + at, end - at, 0)
-                                                : vm__blk_write(n, off + at, old + at, end - at);
+            st = vm__blk_write(n, off + at, old + at, end - at);
         at = end + (len - end < GRAIN ? len - end : GRAIN);
     }
     return st;

@@ -153,7 +153,9 @@ int vm__blk_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags
 
 int vm__blk_flush(struct vm_blk *n, uint32_t flags)
 {
-    if ((n->flags & VM_OPEN_UNSAFE) || !vm__blk_writable(n))
+    /* Unsafe is what the host does not have to do: what formats keep in memory is written. */
+    const bool unsafe = (n->flags & VM_OPEN_UNSAFE) && n->drv->kind == VM_BLK_PROTOCOL;
+    if (unsafe || !vm__blk_writable(n))
         return VM_OK;
     if (cannot_try(n, flags))
         return VM_E_AGAIN;

@@ -82,12 +82,7 @@ static int add_json_name(struct want *w)
 {
     if (w->name == NULL || strncmp(w->name, "json:", 5) != 0)
         return VM_OK;
-    json_error_t e;
-    json_t *root = json_loads(w->name + 5, JSON_REJECT_DUPLICATES, &e);
-    if (root == NULL)
-        return vm__fail(VM_E_INVAL, "Could not parse the JSON options: %s", e.text);
-    const int st = vm__options_json(w->o, root);
-    json_decref(root);
+    const int st = vm__options_json_text(w->o, w->name + 5);
     w->name = NULL;
     return st;
 }

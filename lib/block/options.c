@@ -211,6 +211,47 @@ int vm__options_json(struct vm_blk_options *o, const struct json_t *object)
     return set_object(o, "", object, 0);
 }
 
+/* Strings in single quotes become ones in double quotes: twice the room is enough. */
+static char *double_quotes(const char *text)
+{
+    char *out = malloc(2 * strlen(text) + 1), *to = out, quote = 0;
+    for (; out != NULL && *text != '\0'; text++) {
+        if (*text == '\\' && text[1] != '\0') {
+            if (text[1] != '\'') /* which needs no escape then */
+                *to++ = *text;
+            *to++ = *++text;
+            continue;
+        }
+        const bool mark = *text == '"' || *text == '\'';
+        if (mark && (quote == 0 || quote == *text)) {
+            quote = quote == 0 ? *text : 0;
+            *to++ = '"';
+            continue;
+        }
+        if (*text == '"') /* within single quotes */
+            *to++ = '\\';
+        *to++ = *text;
+    }
+    if (out != NULL)
+        *to = '\0';
+    return out;
+}
+
+int vm__options_json_text(struct vm_blk_options *o, const char *text)
+{
+    json_error_t e;
+    char *standard = double_quotes(text);
+    if (standard == NULL)
+        return vm__fail_nomem(strlen(text));
+    json_t *root = json_loads(standard, JSON_REJECT_DUPLICATES, &e);
+    const int st = root != NULL
+                       ? vm__options_json(o, root)
+                       : vm__fail(VM_E_INVAL, "Could not parse the JSON options: %s", e.text);
+    json_decref(root);
+    free(standard);
+    return st;
+}
+
 /* ---- use -------------------------------------------------------------------------------- */
 
 const char *vm__opt_str(struct vm_blk_options *o, const char *name)

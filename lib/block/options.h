@@ -17,6 +17,9 @@ struct vm_blk_options *vm__options_new(void);
 void vm__options_free(struct vm_blk_options *o);
 /** Add "a=b,c.d=e"; @p implied names a first item that has no '='. @retval VM_E_INVAL */
 int vm__options_parse(struct vm_blk_options *o, const char *text, const char *implied);
+/** Add from the text of a JSON object, in which names and strings may also stand in single quotes.
+ */
+int vm__options_json_text(struct vm_blk_options *o, const char *text);
 /** Add from a JSON object; numbers and booleans become text, arrays "name.0", "name.1". */
 int vm__options_json(struct vm_blk_options *o, const struct json_t *object);
 int vm__options_set(struct vm_blk_options *o, const char *name, const char *value);

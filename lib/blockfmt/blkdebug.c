@@ -253,7 +253,7 @@ static int blkdebug_open(struct vm_blk *n, struct vm_blk_options *o)
     const char *config = vm__opt_str(o, "config");
     uint64_t align = 0;
     bool perms = false;
-    int st = vm__opt_u64(o, "align", &align);
+    int st = vm__opt_size(o, "align", &align);
     if (st == VM_OK)
         st = vm__opt_bool(o, "take-child-perms", &perms);
     if (st != VM_OK)

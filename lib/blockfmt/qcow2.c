@@ -78,6 +78,11 @@ static int end_writing(struct vm_blk *n)
 {
     struct qcow2 *s = qcow2_of(n);
     int st = qcow2_bitmaps_end(n);
+    if (s->n_freed != 0) { /* what the last flush itself moved is free after one more */
+        atomic_store(&s->map.touched, true);
+        if (vm__bmap_flush(&s->map, 0) != VM_OK && st == VM_OK)
+            st = vm_last_error()->code;
+    }
     if (qcow2_refcount_write(n) != VM_OK && st == VM_OK)
         st = vm_last_error()->code;
     if (s->map.end > s->map.next &&
