@@ -16,6 +16,7 @@ extern const struct vm_dev_class vm__i440fx_class, vm__piix3_class, vm__piix4_pm
 extern const struct vm_dev_class vm__debugcon_class, vm__isa_debug_exit_class, vm__port92_class;
 extern const struct vm_dev_class vm__pvpanic_class, vm__pc_testdev_class, vm__pci_testdev_class;
 extern const struct vm_dev_class vm__vga_class;
+extern const struct vm_dev_class vm__virtio_blk_class, vm__virtio_rng_class;
 extern const struct vm_dev_class vm__piix3_ide_class, vm__ata_disk_class, vm__atapi_class;
 
 #endif

@@ -70,8 +70,8 @@ static int carry_out(struct fake_disk *d, struct vm_drive_req *r)
 
 static void land(struct vm_drive *d)
 {
-    struct vm_drive_req *r = d->flying;
-    d->flying = NULL;
+    struct vm_drive_req *r = d->flying; /* the oldest */
+    d->flying = r->next;
     r->done(r, carry_out(of(d), r));
 }
 
@@ -80,6 +80,8 @@ static void on_time(void *opaque)
     struct fake_disk *d = opaque;
     if (d->drive.flying != NULL)
         land(&d->drive);
+    if (d->drive.flying != NULL)
+        vm__timer_arm(&d->timer, vm__clock_ns(d->drive.m) + FAKE_DISK_NS);
 }
 
 struct fake_disk *fake_disk(struct fake_machine *f, const char *id, bool cdrom, uint64_t size)
@@ -163,9 +165,12 @@ uint64_t vm__drive_size(const struct vm_drive *d)
 
 void vm__drive_submit(struct vm_drive *d, struct vm_drive_req *r)
 {
-    assert(d->flying == NULL);
+    struct vm_drive_req **last = &d->flying;
+    while (*last != NULL)
+        last = &(*last)->next;
     r->drive = d;
-    d->flying = r;
+    r->next = NULL;
+    *last = r;
     vm__timer_arm(&of(d)->timer, vm__clock_ns(d->m) + FAKE_DISK_NS);
 }
 
@@ -175,8 +180,10 @@ bool vm__drive_cancel(struct vm_drive_req *r)
     struct vm_drive *d = r->drive;
     if (of(d)->requests % 2 != 0)
         return false;
-    assert(d->flying == r);
-    d->flying = NULL;
+    struct vm_drive_req **at = &d->flying;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
     of(d)->requests++;
     return true;
 }
