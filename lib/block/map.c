@@ -22,10 +22,10 @@ static int refine(struct vm_blk *n, struct vm_extent *e)
         e->offset >= vm__blk_size(e->file))
         return VM_OK;
     const int st = vm__blk_status(e->file, e->offset, e->length, &below);
-    if (st != VM_OK || !(below.flags & VM_EXTENT_ZERO))
+    if (st != VM_OK)
         return st;
-    e->flags |= VM_EXTENT_ZERO;
-    if (below.length < e->length)
+    e->flags |= below.flags & VM_EXTENT_ZERO;
+    if (below.length < e->length) /* further on it is another */
         e->length = below.length;
     return VM_OK;
 }
