@@ -66,6 +66,23 @@ VM_API int vm_nbd_clients(vm_nbd *server, uint32_t *now, uint64_t *served);
 /** End it: requests in progress are finished. NULL is fine. [any] @since 0.1 */
 VM_API void vm_nbd_free(vm_nbd *server);
 
+typedef struct vm_fuse vm_fuse;
+
+/** A folder of images, to be filled and then mounted. [any] @return NULL with VM_E_NOTSUP: built
+ *  without libfuse. @since 0.1 */
+VM_API vm_fuse *vm_fuse_new(vm_ctx *ctx);
+/** Show an image as a file "NAME" or "FOLDER/NAME", before it is mounted. [any]
+ *  @param flags VM_EXPORT_RO. @retval VM_E_BUSY the name is taken. @since 0.1 */
+VM_API int vm_fuse_add(vm_fuse *fuse, const char *path, vm_blk *blk, uint32_t flags);
+/** Mount it at a folder of the host, once; needs no root where the host has fusermount3. [any]
+ *  @param source what the host's list of mounts shows; NULL: "libvm"
+ *  @param allow_other let other users in, where the host allows that. @since 0.1 */
+VM_API int vm_fuse_mount(vm_fuse *fuse, const char *folder, const char *source, int allow_other);
+/** A descriptor that is readable when somebody has unmounted it. [any] @since 0.1 */
+VM_API int vm_fuse_fd(vm_fuse *fuse);
+/** Unmount, and write out what is written. NULL is fine. [any] @since 0.1 */
+VM_API void vm_fuse_free(vm_fuse *fuse);
+
 #ifdef __cplusplus
 }
 #endif

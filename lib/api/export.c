@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file export.c
- * Exported: the NBD server.
+ * Exported: the NBD server, mounts.
  */
 #include <libvm/export.h>
 
+#include "backends/fuse.h"
 #include "base/error.h"
 #include "block/nbd/creds.h"
 #include "block/nbd/server.h"
@@ -75,4 +76,40 @@ int vm_nbd_clients(vm_nbd *server, uint32_t *now, uint64_t *served)
 void vm_nbd_free(vm_nbd *server)
 {
     vm__nbd_free(server);
+}
+
+/* ---- mounts ----------------------------------------------------------------------------- */
+
+vm_fuse *vm_fuse_new(vm_ctx *ctx)
+{
+    if (ctx != NULL)
+        return vm__fuse_new(ctx);
+    vm__fail(VM_E_INVAL, "no context");
+    return NULL;
+}
+
+int vm_fuse_add(vm_fuse *fuse, const char *path, vm_blk *blk, uint32_t flags)
+{
+    if (fuse == NULL || path == NULL || blk == NULL)
+        return vm__fail(VM_E_INVAL, "no mount, name or image");
+    if ((flags & ~(uint32_t)VM_EXPORT_RO) != 0)
+        return vm__fail(VM_E_INVAL, "unknown flags %#x", flags);
+    return vm__fuse_add(fuse, path, blk, !(flags & VM_EXPORT_RO));
+}
+
+int vm_fuse_mount(vm_fuse *fuse, const char *folder, const char *source, int allow_other)
+{
+    if (fuse == NULL || folder == NULL)
+        return vm__fail(VM_E_INVAL, "no mount or no folder");
+    return vm__fuse_mount(fuse, folder, source != NULL ? source : "libvm", allow_other != 0);
+}
+
+int vm_fuse_fd(vm_fuse *fuse)
+{
+    return fuse != NULL ? fuse->notify : vm__fail(VM_E_INVAL, "no mount");
+}
+
+void vm_fuse_free(vm_fuse *fuse)
+{
+    vm__fuse_free(fuse);
 }
