@@ -25,9 +25,11 @@ static const struct command commands[] = {
     { "io", cmd_io, "[-f FMT] [-r] [-s] [-n] [-C] [-t CACHE] [-d MODE] [-U] [-c COMMAND]... [FILE]", "read and write by hand" },
     { "map", cmd_map, "[-f FMT] [--start-offset=N] [--max-length=N] [--output=human|json] [-U] FILE", "tell what lies where" },
     { "measure", cmd_measure, "[-O FMT] [-o OPTIONS] [--output=human|json] (--size N | [-f FMT] [-l SNAPSHOT] [-U] FILE)", "tell how large a copy would be" },
+    { "mount", cmd_mount, "[-F FMT] [--rw] [-f] [--allow-other] [-t CACHE] [-U] FILE FOLDER", "show its disk, partitions and volumes as files" },
     { "rebase", cmd_rebase, "[-f FMT] [-t CACHE] [-T CACHE] [-p] [-q] [-U] [-u] -b BASE [-F FMT] FILE", "give it another backing file" },
     { "resize", cmd_resize, "[-f FMT] [--preallocation=MODE] [--shrink] [-q] FILE [+|-]SIZE", "change the size" },
     { "snapshot", cmd_snapshot, "[-l | -a NAME | -c NAME | -d NAME] [-q] [-U] FILE", "work on internal snapshots" },
+    { "umount", cmd_umount, "FOLDER", "end a mount, with all written out" },
     { 0 },
 };
 /* clang-format on */

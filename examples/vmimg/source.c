@@ -70,7 +70,7 @@ void warn_guess(const struct source *s, vm_blk *blk)
 
 vm_blk *try_source(const struct source *s, char *why, size_t room)
 {
-    uint32_t flags = s->flags | VM_BLK_SHARE_RW | (s->keep ? 0 : VM_BLK_UNMAP);
+    uint32_t flags = s->flags | (s->exclusive ? 0 : VM_BLK_SHARE_RW) | (s->keep ? 0 : VM_BLK_UNMAP);
     if (s->cache != NULL && !cache_flags(s->cache, &flags)) {
         snprintf(why, room, "Invalid cache option: %s", s->cache);
         return NULL;

@@ -138,6 +138,7 @@ struct source {
     const char *cache;         /**< NULL: writeback */
     bool image_opts;           /**< the name is a list of options */
     bool force_share;
+    bool exclusive; /**< nobody else may write a raw image meanwhile */
     bool quiet; /**< no warning about guesses */
     bool keep;  /**< discards give no space back */
     uint32_t flags;
@@ -207,8 +208,10 @@ int cmd_info(int argc, char **argv);
 int cmd_io(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_mount(int argc, char **argv);
 int cmd_rebase(int argc, char **argv);
 int cmd_resize(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
+int cmd_umount(int argc, char **argv);
 
 #endif
