@@ -24,7 +24,7 @@ static uint32_t next(void)
 /* Pointer chase through 2 MiB in random order. */
 static uint64_t chase(unsigned n)
 {
-    enum { CELLS = 1 << 18 };
+    enum { CELLS = 1 << 19 };
     static uint32_t cell[CELLS], order[CELLS];
     uint32_t at = 0;
 
@@ -285,10 +285,10 @@ static const struct {
     uint64_t (*run)(unsigned n);
     unsigned n;
 } kernels[] = {
-    { "chase", chase, 12 },   { "sum", sum, 3000 },       { "hash", hash, 60 },
-    { "matmul", matmul, 120 }, { "copy", copy, 3000 },    { "qsort", sort, 30 },
-    { "fib", fib, 31 },       { "interp", interp, 1000000 }, { "sha256", sha, 60000 },
-    { "words", words, 60 },   { "tree", tree, 40 },       { "nbody", nbody, 200000 },
+    { "chase", chase, 12 },    { "sum", sum, 3000 },         { "hash", hash, 180 },
+    { "matmul", matmul, 240 }, { "copy", copy, 3000 },       { "qsort", sort, 30 },
+    { "fib", fib, 36 },        { "interp", interp, 3000000 }, { "sha256", sha, 60000 },
+    { "words", words, 180 },   { "tree", tree, 40 },         { "nbody", nbody, 200000 },
     { "fill", fill, 20000 },
 };
 
