@@ -103,6 +103,7 @@ struct x86_jit_cpu {
     bool one;       /**< interpret the next instruction */
     uint32_t mode;  /**< mode | tlb_idx << 24 */
     uint32_t site;
+    int64_t rest;   /**< of the budget, beyond what translated code holds in a register */
     uint64_t tmp;
     struct jit_code *code;
     const struct x86_insn *(*fn)(struct vcpu *c, const struct x86_insn *i);

@@ -24,8 +24,11 @@ enum {
     H_T0 = H_R10,   /**< scratch; addresses */
     H_T1 = H_R9,    /**< scratch */
     H_SP = H_R11,   /**< the guest's RSP */
-    H_LEFT = H_R15, /**< insns_left */
+    H_LEFT = H_R15, /**< insns_left, or as much of it as comes before the next look at requests */
 };
+
+/** Instructions between two looks at the request word: about a microsecond. */
+enum { JIT_CHUNK = 4096 };
 
 /** Host register of a guest register, or H_NONE: it lives in memory. */
 static inline int jit_home(unsigned guest)
@@ -46,7 +49,7 @@ struct jit_site {
 enum jit_entry {
     JIT_INDIRECT, /**< mode word; for computed targets and changes of soft TLB */
     JIT_FAR,      /**< the mapping (code_gen) and code_version: from another page */
-    JIT_BACK,     /**< requests: backward within a page */
+    JIT_BACK,     /**< with `exact`, requests: backward within a page */
     JIT_NEAR,     /**< the budget: forward within a page */
     JIT_BODY,     /**< nothing: all of it has been checked */
     JIT_ENTRIES
@@ -82,6 +85,7 @@ struct jit_stubs {
     const uint8_t *dispatch; /**< the same: leave for a handler */
     const uint8_t *link;     /**< T1: struct jit_code, T0: site */
     const uint8_t *stale;    /**< T1: struct jit_code */
+    const uint8_t *budget;   /**< T1: struct jit_code, whose NEAR entry found too little left */
 };
 
 /** The word given to stubs in T0. */

@@ -21,7 +21,34 @@ static struct emit_mem cpu_at(int base, size_t off)
 }
 #define CPU_AT(base, field) cpu_at(base, offsetof(struct vcpu, field))
 
-/* The guest's registers, and what is left of the budget. */
+/* T0 = what is left of the budget; the register gets no more than a chunk. Destroys flags. */
+static void share_budget(struct emit *e, int base)
+{
+    emit_opreg(e, &(struct emit_op) { .opcode = 0xb8 }, H_LEFT);
+    emit_32(e, JIT_CHUNK);
+    emit_rr(e, OP_CMP, true, H_LEFT, H_T0);
+    emit_insn(e, &(struct emit_op) { .map = 1, .opcode = 0x4c, .w = true }, H_LEFT, H_T0,
+              NULL); /* CMOVL */
+    emit_rr(e, OP_SUB, true, H_LEFT, H_T0);
+    emit_store(e, true, CPU_AT(base, jit.rest), H_T0);
+}
+
+/* The budget from the state. If somebody wants this processor's attention the register gets none,
+ * so that the next block is not entered. Destroys flags and T0. */
+static void budget_in(struct emit *e, int base)
+{
+    uint8_t *quiet;
+
+    emit_load(e, true, H_T0, CPU_AT(base, insns_left));
+    share_budget(e, base);
+    emit_alu_mi(e, X_CMP, false, CPU_AT(base, req), 0);
+    quiet = emit_jcc(e, CC_E);
+    emit_rm(e, OP_ADD, true, H_LEFT, CPU_AT(base, jit.rest));
+    emit_rr(e, OP_XOR, false, H_LEFT, H_LEFT);
+    emit_land(e, quiet);
+}
+
+/* The guest's registers; stored, also what is left of the budget, which destroys flags. */
 static void each_gpr(struct emit *e, int base, bool store)
 {
     for (unsigned g = 0; g < 16; g++) {
@@ -33,10 +60,10 @@ static void each_gpr(struct emit *e, int base, bool store)
         else
             emit_load(e, true, jit_home(g), m);
     }
-    if (store)
-        emit_store(e, true, CPU_AT(base, insns_left), H_LEFT);
-    else
-        emit_load(e, true, H_LEFT, CPU_AT(base, insns_left));
+    if (!store)
+        return;
+    emit_rm(e, 0x03, true, H_LEFT, CPU_AT(base, jit.rest)); /* ADD */
+    emit_store(e, true, CPU_AT(base, insns_left), H_LEFT);
 }
 
 /* ---- vectors ---- */
@@ -164,6 +191,7 @@ static void emit_enter(struct x86_jit_cache *k, struct emit *e)
         emit_opreg(e, &(struct emit_op) { .opcode = 0x50 }, saved[n]);
     emit_alu_ri(e, X_SUB, true, H_RSP, FRAME);
     emit_mov(e, true, H_CPU, H_RDI);
+    budget_in(e, H_CPU);
     emit_mov(e, true, H_T0, H_RSI);
     each_gpr(e, H_CPU, false);
     emit_rr(e, 0xff, false, 4, H_T0);
@@ -245,6 +273,22 @@ static void emit_stale(struct x86_jit_cache *k, struct emit *e)
     epilogue(e);
 }
 
+/* The next chunk of the budget, and back to the block; or to C if it is used up or somebody wants
+ * attention. Flags that are wanted are in memory at a block's entries. */
+static void emit_budget(struct x86_jit_cache *k, struct emit *e)
+{
+    k->stubs.budget = emit_here(e);
+    emit_alu_mi(e, X_CMP, false, CPU_AT(H_CPU, req), 0);
+    emit_jcc_to(e, CC_NE, k->stubs.stale);
+    emit_alu_mi(e, X_CMP, true, CPU_AT(H_CPU, jit.rest), 0);
+    emit_jcc_to(e, CC_LE, k->stubs.stale);
+    emit_load(e, true, H_T0, CPU_AT(H_CPU, jit.rest));
+    emit_rr(e, OP_ADD, true, H_LEFT, H_T0);
+    share_budget(e, H_CPU);
+    emit_rm(e, 0xff, false, 4,
+            code_at(H_T1, offsetof(struct jit_code, entry) + JIT_NEAR * sizeof(uint8_t *)));
+}
+
 /* ---- calls from a block ---- */
 
 /* Save the guest; RBP: processor, R12: struct jit_code, EBX: word, ECX: instruction, RSI: its
@@ -269,6 +313,7 @@ static void end_call(struct emit *e)
 {
     emit_alu_ri(e, X_ADD, true, H_RSP, 8);
     emit_mov(e, true, H_CPU, H_RBP);
+    budget_in(e, H_CPU);
     emit_rr(e, 0xf7, false, 0, H_RBX); /* TEST */
     emit_32(e, JIT_CALL_FLAGS);
     uint8_t *plain = emit_jcc(e, CC_E);
@@ -373,6 +418,7 @@ void vm__jit_stubs(struct x86_jit_cache *k)
     emit_dispatch(k, &k->hot);
     emit_link(k, &k->hot);
     emit_stale(k, &k->hot);
+    emit_budget(k, &k->hot);
     emit_call(k, &k->hot);
     emit_vec(k, &k->hot);
     emit_leave(k, &k->hot);

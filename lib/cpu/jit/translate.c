@@ -59,6 +59,9 @@ static void emit_cold(struct jit_tr *t, const struct jit_cold *d)
     case JIT_COLD_LINK:
         emit_jmp_to(e, s->link);
         break;
+    case JIT_COLD_BUDGET:
+        emit_jmp_to(e, s->budget);
+        break;
     default:
         emit_jmp_to(e, s->stale);
         break;
@@ -174,12 +177,15 @@ static void entries(struct jit_tr *t)
     emit_rm(e, 0x81, false, X_CMP, emit_at(H_T1, 0));
     emit_32(e, b->version);
     stale_unless(t, CC_E);
-    note_entry(t, JIT_BACK);
+    if (t->k->exact)
+        note_entry(t, JIT_BACK);
     emit_alu_mi(e, X_CMP, false, JIT_CPU(req), 0);
     stale_unless(t, CC_E);
+    if (!t->k->exact)
+        note_entry(t, JIT_BACK);
     note_entry(t, JIT_NEAR);
     emit_alu_ri(e, X_SUB, true, H_LEFT, (int32_t)b->n);
-    vm__jit_cold(t, emit_jcc(e, CC_S), JIT_COLD_BUDGET, 0);
+    vm__jit_cold(t, emit_jcc(e, CC_L), JIT_COLD_BUDGET, 0);
     note_entry(t, JIT_BODY);
 }
 
