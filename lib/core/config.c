@@ -35,6 +35,8 @@ static const struct vm_key core_keys[] = {
       .help = "what runs guest code: auto, or names, preferred first: jit,interp" },
     { "jit.threshold", VM_KEY_U64, "12", .min = 1, .max = 1000000,
       .help = "entries before a block is translated" },
+    { "jit.windows", VM_KEY_BOOL, "on",
+      .help = "translated code remembers the page each place met last" },
     { "jit.exact", VM_KEY_BOOL, "off",
       .help = "flags and interrupts just as the interpreter has them" },
     { "jit.perf_map", VM_KEY_BOOL, "off",

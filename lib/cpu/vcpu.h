@@ -93,7 +93,20 @@ struct x86_jit_jump {
 };
 enum { X86_JIT_JC_BITS = 12, X86_JIT_JC_SIZE = 1 << X86_JIT_JC_BITS };
 
+/**
+ * Window of translated code: a page that a place in the code, or all stack accesses, met last. A hit is
+ * (address ^ tag) <= 4096 - size, then address + delta is the host's. One that is not in use has a
+ * tag outside the canonical addresses and leads to x86_jit_cpu.nowhere: cpu/jit/window.c.
+ */
+struct x86_jit_window {
+    uint64_t tag;
+    uint64_t delta;
+};
+enum { X86_JIT_WINDOWS = 256, X86_WINDOWS_USED = X86_JIT_WINDOWS / 64 };
+#define X86_JIT_NO_TAG UINT64_C(0x4e4f20574e444000)
+
 struct jit_code;
+struct jit_meter;
 
 /** What translated code keeps beside the state: see cpu/jit/jit.h. */
 struct x86_jit_cpu {
@@ -102,12 +115,17 @@ struct x86_jit_cpu {
     uint8_t exit;   /**< why translated code returned: JIT_EXIT_* */
     bool one;       /**< interpret the next instruction */
     uint32_t mode;  /**< mode | tlb_idx << 24 */
+    uint64_t key[2]; /**< code_gen, mode and tlb_idx in one word: x86_jit_rekey() */
     uint32_t site;
     int64_t rest;   /**< of the budget, beyond what translated code holds in a register */
     uint64_t tmp;
     struct jit_code *code;
+    struct jit_meter *scattered; /**< a place whose window keeps missing */
     const struct x86_insn *(*fn)(struct vcpu *c, const struct x86_insn *i);
     struct x86_jit_jump jc[X86_JIT_JC_SIZE];
+    uint64_t win_used[X86_TLB_COUNT][X86_WINDOWS_USED];
+    struct x86_jit_window win[X86_TLB_COUNT][X86_JIT_WINDOWS];
+    uint8_t nowhere[VM_PAGE_SIZE] __attribute__((aligned(64)));
 };
 
 enum { X86_BOUNCE = 512 };
@@ -271,6 +289,14 @@ int vm__x86_poll(struct vcpu *c, struct vm_exit *exit);
 bool vm__x86_intr_waits(const struct vcpu *c);
 /** Acknowledge it: the vector, which must then be delivered. */
 int vm__x86_intr_ack(struct vcpu *c);
+
+/** After code_gen, mode or tlb_idx changed: what translated code compares with. */
+static inline void x86_jit_rekey(struct vcpu *c)
+{
+    _Static_assert(X86_MODE_WATCH < 1 << 14 && X86_TLB_COUNT <= 4, "mode and soft TLB in 16 bits");
+    for (unsigned g = 0; g < 2; g++)
+        c->jit.key[g] = c->code_gen[g] << 16 | c->tlb_idx << 14 | c->mode;
+}
 
 /** Poll before the next block: the interrupt sources, or something like IF, changed. [cpu thread] */
 static inline void x86_recheck(struct vcpu *c)

@@ -45,6 +45,7 @@ struct x86_block {
     x86_fn *fn0;
     x86_fn *const *fns; /**< every instruction's, once translated */
     uint32_t entered;
+    uint64_t scattered; /**< by instruction: its operand changes pages too often for a window */
     struct jit_code *code[X86_TLB_COUNT];
     struct x86_insn insns[];
 };

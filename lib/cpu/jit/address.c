@@ -103,16 +103,14 @@ static void linear(struct jit_tr *t, unsigned seg, unsigned size, bool write,
     emit_lea(e, t->is64, H_T0, emit_sum(H_T0, H_T1));
 }
 
-void vm__jit_check_or(struct jit_tr *t, unsigned seg, unsigned size, bool write, unsigned align,
-                      enum jit_cold_kind kind)
+int32_t vm__jit_tlb(const struct jit_tr *t)
 {
-    struct emit *e = t->hot;
-    int32_t tlb = (int32_t)(offsetof(struct vcpu, tlb) +
-                            t->code->tlb * sizeof(struct x86_tlbe[X86_TLB_SIZE]));
-    int32_t tag = write ? offsetof(struct x86_tlbe, wtag) : offsetof(struct x86_tlbe, rtag);
-    struct emit_mem entry = emit_sum(H_CPU, H_T1);
+    return (int32_t)(offsetof(struct vcpu, tlb) +
+                     t->code->tlb * sizeof(struct x86_tlbe[X86_TLB_SIZE]));
+}
 
-    linear(t, seg, size, write, kind);
+void vm__jit_tlb_index(struct jit_tr *t, struct emit *e)
+{
     if (t->k->bmi2) { /* RORX */
         emit_insn(
             e,
@@ -125,20 +123,66 @@ void vm__jit_check_or(struct jit_tr *t, unsigned seg, unsigned size, bool write,
         emit_8(e, VM_PAGE_SHIFT - 5);
     }
     emit_alu_ri(e, X_AND, false, H_T1, (X86_TLB_SIZE - 1) << 5);
+}
+
+/* T0: linear address. T0 + T1 becomes the host's. */
+static struct emit_mem look_up(struct jit_tr *t, const struct jit_access *a)
+{
+    struct emit *e = t->hot;
+    int32_t tlb = vm__jit_tlb(t);
+    int32_t tag = a->write ? offsetof(struct x86_tlbe, wtag) : offsetof(struct x86_tlbe, rtag);
+    struct emit_mem entry = emit_sum(H_CPU, H_T1);
+
+    vm__jit_tlb_index(t, e);
     entry.disp = tlb + tag;
     emit_rm(e, 0x33, true, H_T0, entry); /* XOR T0, tag */
-    emit_alu_ri(e, X_CMP, true, H_T0, (int32_t)(VM_PAGE_SIZE - size));
-    vm__jit_cold(t, emit_jcc(e, CC_A), kind, t->n);
-    if (align > 1) {
+    emit_alu_ri(e, X_CMP, true, H_T0, (int32_t)(VM_PAGE_SIZE - a->size));
+    vm__jit_cold(t, emit_jcc(e, CC_A), a->kind, t->n);
+    if (a->align > 1) {
         emit_rr(e, 0xf6, false, 0, H_T0); /* TEST T0b, align - 1 */
-        emit_8(e, align - 1);
-        vm__jit_cold(t, emit_jcc(e, CC_NE), kind, t->n);
+        emit_8(e, a->align - 1);
+        vm__jit_cold(t, emit_jcc(e, CC_NE), a->kind, t->n);
     }
     entry.disp = tlb + (int32_t)offsetof(struct x86_tlbe, host);
     emit_load(e, true, H_T1, entry);
+    return emit_sum(H_T0, H_T1);
 }
 
-void vm__jit_check(struct jit_tr *t, unsigned seg, unsigned size, bool write, unsigned align)
+bool vm__jit_direct(const struct jit_tr *t)
 {
-    vm__jit_check_or(t, seg, size, write, align, JIT_COLD_CALL);
+    const struct x86_insn *i = t->i;
+
+    return t->is64 && i->asz == 3 && i->seg != X86_FS && i->seg != X86_GS &&
+           i->base != X86_NONE * 8 && i->index == X86_NONE * 8 && jit_home(i->base / 8) != H_NONE &&
+           vm__jit_has_window(t);
+}
+
+struct emit_mem vm__jit_operand(struct jit_tr *t, unsigned size, bool write, unsigned align,
+                                enum jit_cold_kind kind)
+{
+    struct jit_access a = {
+        .direct = vm__jit_direct(t), .write = write, .size = size, .align = align, .kind = kind
+    };
+
+    if (a.direct) {
+        a.ea = emit_at(jit_home(t->i->base / 8), (int32_t)t->i->disp);
+    } else {
+        vm__jit_ea(t);
+        linear(t, t->i->seg, size, write, kind);
+    }
+    return vm__jit_has_window(t) ? vm__jit_window(t, &a, true) : look_up(t, &a);
+}
+
+struct emit_mem vm__jit_stack_at(struct jit_tr *t, int base, int32_t disp, unsigned size,
+                                 bool write, bool again, enum jit_cold_kind kind)
+{
+    struct jit_access a = { .direct = t->is64 && vm__jit_has_window(t),
+                            .write = write,
+                            .size = size,
+                            .kind = kind,
+                            .ea = emit_at(base, disp) };
+
+    if (!a.direct)
+        emit_lea(t->hot, t->is64, H_T0, a.ea);
+    return vm__jit_has_window(t) ? vm__jit_window(t, &a, !again) : look_up(t, &a);
 }

@@ -24,10 +24,20 @@ static int32_t width(const struct jit_tr *t)
 
 static bool jcc(struct jit_tr *t)
 {
+    unsigned cc = t->row->opcode & 15;
+
     vm__jit_want_flags(t, H_T0);
-    vm__jit_settle_flags(t);
-    vm__jit_goto(t, emit_jcc(t->hot, t->row->opcode & 15), t->i->imm);
-    vm__jit_goto(t, NULL, jit_next_rip(t));
+    if (t->edge[0] != 0 && t->edge[1] != 0)
+        vm__jit_settle_flags(t);
+    if (t->edge[1] != 0 && t->edge[0] == 0) { /* flags are put away where they are wanted */
+        vm__jit_goto(t, emit_jcc(t->hot, cc ^ 1), jit_next_rip(t));
+        vm__jit_settle_flags(t);
+        vm__jit_goto(t, NULL, t->i->imm);
+    } else {
+        vm__jit_goto(t, emit_jcc(t->hot, cc), t->i->imm);
+        vm__jit_settle_flags(t);
+        vm__jit_goto(t, NULL, jit_next_rip(t));
+    }
     t->done = true;
     return true;
 }
@@ -69,17 +79,17 @@ static bool count_loop(struct jit_tr *t)
 /* ---- calls ---- */
 
 /* Write the return address below the stack pointer. */
-static void push_return(struct jit_tr *t)
+static void push_return(struct jit_tr *t, bool again)
 {
     struct emit *e = t->hot;
     uint64_t rip = jit_next_rip(t);
 
-    emit_lea(e, t->is64, H_T0, emit_at(H_SP, -width(t)));
-    vm__jit_check_or(t, X86_SS, (unsigned)width(t), true, 0, JIT_COLD_DISPATCH);
+    struct emit_mem top =
+        vm__jit_stack_at(t, H_SP, -width(t), (unsigned)width(t), true, again, JIT_COLD_DISPATCH);
     if (!t->is64 || (int64_t)rip == (int32_t)rip) {
-        emit_store_imm(e, t->is64, emit_sum(H_T0, H_T1), (int32_t)rip);
+        emit_store_imm(e, t->is64, top, (int32_t)rip);
     } else {
-        emit_lea(e, true, H_T0, emit_sum(H_T0, H_T1));
+        emit_lea(e, true, H_T0, top);
         emit_const(e, H_T1, rip);
         emit_store(e, true, emit_at(H_T0, 0), H_T1);
     }
@@ -91,7 +101,7 @@ static bool call(struct jit_tr *t)
     if (!flat_stack(t))
         return false;
     vm__jit_clobber(t);
-    push_return(t);
+    push_return(t, false);
     vm__jit_goto(t, NULL, t->i->imm);
     t->done = true;
     return true;
@@ -105,13 +115,11 @@ static struct emit_mem look_up(struct jit_tr *t)
     struct emit *e = t->hot;
     struct emit_mem m = emit_sum(H_CPU, H_T1);
 
-    emit_mov(e, true, H_T1, H_T0);
-    emit_rr(e, 0xc1, true, 5, H_T1); /* SHR */
-    emit_8(e, X86_JIT_JC_BITS);
-    emit_rr(e, OP_XOR, false, H_T0, H_T1);
-    emit_alu_ri(e, X_AND, false, H_T1, X86_JIT_JC_SIZE - 1);
-    emit_rr(e, 0xc1, false, 4, H_T1); /* SHL */
-    emit_8(e, 4);
+    /* An entry of 16 bytes for every second address: jit_jc_hash(). */
+    _Static_assert(sizeof(struct x86_jit_jump) == 16, "scaled by 8");
+    emit_mov(e, false, H_T1, H_T0);
+    emit_alu_ri(e, X_AND, false, H_T1, (X86_JIT_JC_SIZE - 1) << 1);
+    m.scale = 3;
     m.disp = (int32_t)(offsetof(struct vcpu, jit.jc) + offsetof(struct x86_jit_jump, rip));
     emit_rm(e, OP_CMP, true, H_T0, m);
     vm__jit_cold(t, emit_jcc(e, CC_NE), JIT_COLD_DISPATCH, t->n);
@@ -126,9 +134,8 @@ static void target(struct jit_tr *t)
 
     vm__jit_clobber(t);
     if (i->flags & X86_I_MEM) {
-        vm__jit_ea(t);
-        vm__jit_check_or(t, i->seg, (unsigned)width(t), false, 0, JIT_COLD_DISPATCH);
-        emit_load(t->hot, t->is64, H_T0, emit_sum(H_T0, H_T1));
+        struct emit_mem from = vm__jit_operand(t, (unsigned)width(t), false, 0, JIT_COLD_DISPATCH);
+        emit_load(t->hot, t->is64, H_T0, from);
     } else {
         emit_mov(t->hot, t->is64, H_T0, jit_read(t, i->dst / 8, H_T0));
     }
@@ -149,7 +156,7 @@ static bool call_to(struct jit_tr *t)
     target(t);
     emit_load(t->hot, true, H_T0, look_up(t));
     emit_store(t->hot, true, JIT_CPU(jit.tmp), H_T0);
-    push_return(t);
+    push_return(t, t->i->flags & X86_I_MEM);
     emit_rm(t->hot, 0xff, false, 4, JIT_CPU(jit.tmp));
     t->done = true;
     return true;
@@ -163,9 +170,9 @@ static bool ret(struct jit_tr *t)
     if (!flat_stack(t))
         return false;
     vm__jit_clobber(t);
-    emit_mov(t->hot, t->is64, H_T0, H_SP);
-    vm__jit_check_or(t, X86_SS, (unsigned)width(t), false, 0, JIT_COLD_DISPATCH);
-    emit_load(t->hot, t->is64, H_T0, emit_sum(H_T0, H_T1));
+    struct emit_mem top =
+        vm__jit_stack_at(t, H_SP, 0, (unsigned)width(t), false, false, JIT_COLD_DISPATCH);
+    emit_load(t->hot, t->is64, H_T0, top);
     entry = look_up(t);
     emit_lea(t->hot, t->is64, H_SP, emit_at(H_SP, pop));
     emit_rm(t->hot, 0xff, false, 4, entry);

@@ -55,7 +55,7 @@ static void host_features(struct x86_jit_cache *k)
 static void clear_jumps(struct vcpu *c)
 {
     for (unsigned n = 0; n < X86_JIT_JC_SIZE; n++)
-        c->jit.jc[n] = (struct x86_jit_jump) { .rip = n ^ 1 };
+        c->jit.jc[n] = (struct x86_jit_jump) { .rip = (n ^ 1) << 1 };
 }
 
 static void empty(struct vcpu *c)
@@ -66,6 +66,7 @@ static void empty(struct vcpu *c)
     k->cold.at = k->cold_start;
     k->hot.full = k->cold.full = c->cache->full = false;
     k->arena_at = k->arena;
+    c->jit.scattered = NULL;
     clear_jumps(c);
 }
 
@@ -105,6 +106,7 @@ int vm__jit_cache_init(struct vcpu *c)
         return vm__fail_nomem(sizeof *k);
     k->perf_fd = -1;
     k->threshold = (uint32_t)vm__config_u64(c->cpus->m->config, "jit.threshold");
+    k->windows = vm__config_bool(c->cpus->m->config, "jit.windows");
     k->exact = vm__config_bool(c->cpus->m->config, "jit.exact");
     c->engine_data = k;
     k->count.calls = calloc(vm__x86_row_count, sizeof *k->count.calls);
@@ -145,16 +147,24 @@ void vm__jit_cache_fini(struct vcpu *c)
     c->engine_data = NULL;
 }
 
-struct jit_code *vm__jit_code_alloc(struct vcpu *c, uint32_t n)
+void *vm__jit_arena(struct vcpu *c, size_t bytes)
 {
     struct x86_jit_cache *k = jit_cache(c);
-    size_t bytes = (sizeof(struct jit_code) + n * sizeof(x86_fn *) + 15) & ~(size_t)15;
-    struct jit_code *code = (struct jit_code *)(void *)k->arena_at;
+    void *p = k->arena_at;
 
+    bytes = (bytes + 15) & ~(size_t)15;
     if ((size_t)(k->arena + ARENA_BYTES - k->arena_at) < bytes)
         return NULL;
     k->arena_at += bytes;
-    memset(code, 0, sizeof *code);
+    return p;
+}
+
+struct jit_code *vm__jit_code_alloc(struct vcpu *c, uint32_t n)
+{
+    struct jit_code *code = vm__jit_arena(c, sizeof *code + n * sizeof(x86_fn *));
+
+    if (code != NULL)
+        memset(code, 0, sizeof *code);
     return code;
 }
 

@@ -150,8 +150,11 @@ X86_H(jit_enter)
     }
     c->jit.jc[jit_jc_hash(b->rip)] =
         (struct x86_jit_jump) { .rip = b->rip, .code = code->entry[JIT_INDIRECT] };
+    code->key = c->jit.key[b->global];
     c->jit.flags = jit_pack_flags(x86_flags(c));
     next = jit_run_code(c, code->entry[JIT_BODY]);
+    if (x86_unlikely(c->jit.scattered != NULL))
+        vm__jit_scattered(c);
     switch (c->jit.exit) {
     case JIT_EXIT_DISPATCH:
         jit_cache(c)->count.calls[next->row]++;

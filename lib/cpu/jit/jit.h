@@ -47,8 +47,8 @@ struct jit_site {
 
 /** Ways into a block's code, each falling into the next: they check what may have changed. */
 enum jit_entry {
-    JIT_INDIRECT, /**< mode word; for computed targets and changes of soft TLB */
-    JIT_FAR,      /**< the mapping (code_gen) and code_version: from another page */
+    JIT_INDIRECT, /**< as the next; for computed targets and changes of soft TLB */
+    JIT_FAR,      /**< the mapping, mode and soft TLB (key), and code_version: from another page */
     JIT_BACK,     /**< with `exact`, requests: backward within a page */
     JIT_NEAR,     /**< the budget: forward within a page */
     JIT_BODY,     /**< nothing: all of it has been checked */
@@ -59,13 +59,24 @@ enum jit_entry {
 struct jit_code {
     struct x86_block *blk;
     const uint8_t *entry[JIT_ENTRIES]; /**< executable addresses */
-    struct jit_site site[2];
+    struct jit_site *site;
     uint8_t n_sites;
+    uint64_t key;   /**< x86_jit_cpu.key when the way here was last checked */
     uint8_t tlb;    /**< X86_TLB_*: which soft TLB its accesses use */
     bool forwarded; /**< stale, and its entries jump to the successor's */
     uint32_t bytes; /**< host code */
     x86_fn *fn[];   /**< by instruction: the interpreter's handler */
 };
+
+/** Counts the misses of a window that follow each other closely. */
+struct jit_meter {
+    int64_t at;    /**< H_LEFT at the last one */
+    int32_t left;  /**< until the instruction is taken to be scattered */
+    uint32_t insn; /**< its number in the block */
+    int64_t near;  /**< how many instructions apart is close */
+    struct jit_code *code;
+};
+enum { JIT_METER_MISSES = 32 };
 
 /** Kept in x86_jit_cpu.exit by the exits that want something of C. */
 enum jit_exit {
@@ -85,6 +96,7 @@ struct jit_stubs {
     const uint8_t *dispatch; /**< the same: leave for a handler */
     const uint8_t *link;     /**< T1: struct jit_code, T0: site */
     const uint8_t *stale;    /**< T1: struct jit_code */
+    const uint8_t *meter;    /**< RAX: struct jit_meter, a miss */
     const uint8_t *budget;   /**< T1: struct jit_code, whose NEAR entry found too little left */
 };
 
@@ -108,6 +120,8 @@ struct x86_jit_cache {
     struct jit_stubs stubs;
     uint64_t host[X86_FEAT_WORDS]; /**< what this host executes */
     bool bmi2, avx;
+    bool windows; /**< use them: window.c */
+    uint32_t next_window;
     bool exact;         /**< keep flags exact at every instruction that may leave a block */
     uint32_t threshold; /**< entries before a block is translated */
     int perf_fd;        /**< of perf's map, or negative */
@@ -131,6 +145,8 @@ int vm__jit_cache_init(struct vcpu *c);
 void vm__jit_cache_fini(struct vcpu *c);
 /** Forget every translation; the interpreter's blocks go with them. */
 struct jit_code *vm__jit_code_alloc(struct vcpu *c, uint32_t n);
+/** @p bytes beside the translations, or NULL. */
+void *vm__jit_arena(struct vcpu *c, size_t bytes);
 /** Aim site @p n of @p from at @p to. */
 void vm__jit_link(struct vcpu *c, struct jit_code *from, unsigned n, const struct jit_code *to);
 /** Make the entries of a translation that is stale for good jump to its successor's. */
@@ -150,8 +166,13 @@ void vm__jit_stubs(struct x86_jit_cache *k);
 /* translate.c: NULL when there is no room. */
 struct jit_code *vm__jit_translate(struct vcpu *c, struct x86_block *b);
 
-/* live.c: flags wanted before and after each instruction of a block. */
-void vm__jit_live(struct vcpu *c, const struct x86_block *b, uint8_t before[], uint8_t after[]);
+/* window.c: translate a block anew, without the window that x86_jit_cpu.scattered says. */
+void vm__jit_scattered(struct vcpu *c);
+
+/* live.c: flags wanted before and after each instruction of a block, and if it ends in a
+ * conditional jump, behind it when not taken and when taken. */
+void vm__jit_live(struct vcpu *c, const struct x86_block *b, uint8_t before[], uint8_t after[],
+                  uint8_t edge[2]);
 
 /* Helpers that stubs call. */
 void vm__jit_flags_in(struct vcpu *c);
@@ -167,7 +188,7 @@ static inline uint16_t jit_pack_flags(uint64_t f)
 
 static inline unsigned jit_jc_hash(uint64_t rip)
 {
-    return (unsigned)((rip ^ rip >> X86_JIT_JC_BITS) & (X86_JIT_JC_SIZE - 1));
+    return (unsigned)(rip >> 1 & (X86_JIT_JC_SIZE - 1));
 }
 
 /** Byte offsets in struct vcpu, for operands based on H_CPU. */

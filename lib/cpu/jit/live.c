@@ -15,7 +15,7 @@
 #include "cpu/jit/jit.h"
 #include "cpu/x86/code_page.h"
 
-enum { ALL = X86_FL_C | X86_FL_P | X86_FL_A | X86_FL_Z | X86_FL_S | X86_FL_O, AHEAD = 6 };
+enum { ALL = X86_FL_C | X86_FL_P | X86_FL_A | X86_FL_Z | X86_FL_S | X86_FL_O, AHEAD = 8 };
 
 static bool may_leave(const struct x86_insn *i, const struct x86_row *r)
 {
@@ -31,8 +31,22 @@ static unsigned wanted(const struct x86_insn *i, unsigned after)
     return (after & ~vm__interp_kills(i, r)) | r->f_read;
 }
 
-/* Flags that code at @p rip, on the block's page, looks at before it replaces them. */
-static unsigned ahead(struct vcpu *c, const struct x86_block *b, uint64_t rip)
+static bool is_jcc(const struct x86_row *r)
+{
+    return r->enc == X86_ENC_LEGACY &&
+           (r->map == 0 ? (r->opcode & 0xf0) == 0x70 : r->map == 1 && (r->opcode & 0xf0) == 0x80);
+}
+
+/* CALL or JMP to a known place. */
+static bool is_direct(const struct x86_row *r)
+{
+    return r->enc == X86_ENC_LEGACY && r->map == 0 &&
+           (r->opcode == 0xe8 || r->opcode == 0xe9 || r->opcode == 0xeb);
+}
+
+/* Flags that code at @p rip, on the block's page, looks at before it replaces them; @p depth: jumps
+ * that may be followed. */
+static unsigned ahead(struct vcpu *c, const struct x86_block *b, uint64_t rip, unsigned depth)
 {
     struct x86_decode_ctx ctx = { .code = c->mode & X86_MODE_CODE,
                                   .real = x86_is_real(c),
@@ -43,46 +57,61 @@ static unsigned ahead(struct vcpu *c, const struct x86_block *b, uint64_t rip)
              page = ~(uint64_t)(VM_PAGE_SIZE - 1);
     uint64_t own = x86_is64(c) ? b->rip : (uint32_t)(b->rip + b->cs_base);
     uint32_t pos = lin & ~page, n = 0, room;
-    unsigned live = ALL;
+    unsigned live = ALL, dead = 0;
 
     if ((lin & page) != (own & page) || !vm__x86_fetch_page(c, lin, &at) || at.page != b->page)
         return ALL;
     room = pos + AHEAD * 8 < VM_PAGE_SIZE ? AHEAD * 8 : VM_PAGE_SIZE - pos;
     vm__x86_mark_code(c, at.page, pos, room);
-    for (uint32_t off = 0; n < AHEAD; n++) {
+    for (uint32_t off = 0; n < AHEAD && dead != ALL; n++) {
+        const struct x86_insn *i = &insn[n];
         if (vm__x86_decode(&ctx, at.host + pos + off, room - off, rip + off, &insn[n]) !=
             X86_DECODE_OK)
             break;
-        off += insn[n].len;
-        if (vm__x86_rows[insn[n].row].attr & (X86_A_BRANCH | X86_A_END | X86_A_IO))
+        const struct x86_row *r = &vm__x86_rows[i->row];
+        off += i->len;
+        if (r->attr & (X86_A_BRANCH | X86_A_END | X86_A_IO)) {
+            if (depth > 0 && is_direct(r))
+                live = ahead(c, b, i->imm, depth - 1);
+            else if (depth > 0 && is_jcc(r))
+                live =
+                    r->f_read | ahead(c, b, i->imm, depth - 1) | ahead(c, b, rip + off, depth - 1);
             break;
+        }
+        dead |= vm__interp_kills(i, r);
     }
     while (n-- > 0)
         live = wanted(&insn[n], live);
     return live;
 }
 
-static unsigned behind(struct vcpu *c, const struct x86_block *b)
+static unsigned behind(struct vcpu *c, const struct x86_block *b, uint8_t edge[2])
 {
+    enum { DEPTH = 2 };
     const struct x86_insn *i = &b->insns[b->n - 1];
     const struct x86_row *r = &vm__x86_rows[i->row];
     uint64_t next = b->rip + b->bytes;
-    bool jcc = r->map == 0 ? (r->opcode & 0xf0) == 0x70 : r->map == 1 && (r->opcode & 0xf0) == 0x80;
 
     if (jit_cache(c)->exact)
         return ALL;
-    if (r->jit == X86_JIT_BRANCH && r->enc == X86_ENC_LEGACY) {
-        if (jcc)
-            return ahead(c, b, i->imm) | ahead(c, b, next);
-        return r->map == 0 && (r->opcode == 0xe9 || r->opcode == 0xeb) ? ahead(c, b, i->imm) : ALL;
+    if (r->jit == X86_JIT_BRANCH) {
+        if (is_jcc(r)) {
+            edge[0] = (uint8_t)ahead(c, b, next, DEPTH);
+            edge[1] = (uint8_t)ahead(c, b, i->imm, DEPTH);
+            return edge[0] | edge[1];
+        }
+        return is_direct(r) ? ahead(c, b, i->imm, DEPTH) : ALL;
     }
-    return r->attr & (X86_A_BRANCH | X86_A_END | X86_A_IO) ? ALL : ahead(c, b, next);
+    return r->attr & (X86_A_BRANCH | X86_A_END | X86_A_IO) ? ALL : ahead(c, b, next, DEPTH);
 }
 
-void vm__jit_live(struct vcpu *c, const struct x86_block *b, uint8_t before[], uint8_t after[])
+void vm__jit_live(struct vcpu *c, const struct x86_block *b, uint8_t before[], uint8_t after[],
+                  uint8_t edge[2])
 {
     bool exact = jit_cache(c)->exact;
-    unsigned now = behind(c, b);
+
+    edge[0] = edge[1] = ALL;
+    unsigned now = behind(c, b, edge);
 
     for (uint32_t k = b->n; k-- > 0;) {
         const struct x86_insn *i = &b->insns[k];

@@ -16,6 +16,8 @@ struct plan {
     unsigned size;             /* of the memory operand */
     unsigned align;
     bool mem, write, high; /* high: AH, CH, DH or BH takes part */
+    bool direct;           /* T0 is free, though there is a memory operand */
+    struct emit_mem at;
     struct emit_op op;
 };
 
@@ -31,9 +33,8 @@ static uint8_t number(const struct x86_insn *i, int k)
     return k == 0 ? i->dst : k == 1 ? i->src : i->src2;
 }
 
-static unsigned bytes(const struct jit_tr *t, const struct x86_operand *o)
+unsigned vm__jit_bytes(const struct x86_insn *i, const struct x86_operand *o, bool is64)
 {
-    const struct x86_insn *i = t->i;
     bool l = i->flags & X86_I_L;
 
     switch (o->size) {
@@ -50,7 +51,7 @@ static unsigned bytes(const struct jit_tr *t, const struct x86_operand *o)
     case X86_SZ_Z:
         return i->osz == 1 ? 2 : 4;
     case X86_SZ_Y:
-        return t->is64 && (i->flags & X86_I_W) ? 8 : 4;
+        return is64 && (i->flags & X86_I_W) ? 8 : 4;
     case X86_SZ_O:
         return 16;
     case X86_SZ_X:
@@ -66,6 +67,11 @@ static unsigned bytes(const struct jit_tr *t, const struct x86_operand *o)
     default:
         return 0;
     }
+}
+
+static unsigned bytes(const struct jit_tr *t, const struct x86_operand *o)
+{
+    return vm__jit_bytes(t->i, o, t->is64);
 }
 
 /* ---- what to emit ---- */
@@ -213,7 +219,7 @@ static bool place(struct jit_tr *t, struct plan *p, int k, uint8_t *temps, struc
         return true;
     if (*temps == 0)
         return false;
-    out->temp = *temps == 2 ? H_T0 : H_T1;
+    out->temp = *temps == 2 || p->direct ? H_T0 : H_T1;
     out->host = out->temp;
     --*temps;
     return true;
@@ -283,7 +289,7 @@ static void emit_it(struct jit_tr *t, struct plan *p, const struct place at[4], 
         else
             emit_legacy(e, &p->op, 0, 0, 0);
     } else if (p->mem) {
-        struct emit_mem m = folded ? emit_at(H_T0, 0) : emit_sum(H_T0, H_T1);
+        struct emit_mem m = folded ? emit_at(H_T0, 0) : p->at;
         emit_insn(e, &p->op, reg, 0, &m);
     } else if (p->rm >= 0 && at[1].host == H_NONE) {
         struct emit_mem m = jit_gpr(at[1].guest);
@@ -312,22 +318,22 @@ static bool general(struct jit_tr *t)
     if (!make_plan(t, &p))
         return false;
     uint8_t temps = p.mem ? 1 : 2;
+    p.direct = p.mem && vm__jit_direct(t);
     if (!place(t, &p, p.reg, &temps, &at[0]) || !place(t, &p, p.rm, &temps, &at[1]) ||
         !place(t, &p, p.vvvv, &temps, &at[2]) || !place(t, &p, p.opcode, &temps, &at[3]) ||
         (p.high && needs_rex(&p, at)))
         return false;
     bool wants_flags = r->f_read != 0 || (r->f_write != 0 && t->pass != 0);
-    bool fold = p.mem && (temps == 0 || (wants_flags && (t->before[t->n] != 0)));
+    bool fold = p.mem && !p.direct && (temps == 0 || (wants_flags && (t->before[t->n] != 0)));
     vm__jit_want_vec(t);
     if (p.mem) {
         vm__jit_clobber(t);
-        vm__jit_ea(t);
-        vm__jit_check(t, t->i->seg, p.size, p.write, p.align);
+        p.at = vm__jit_operand(t, p.size, p.write, p.align, JIT_COLD_CALL);
         if (fold)
-            emit_lea(t->hot, true, H_T0, emit_sum(H_T0, H_T1));
+            emit_lea(t->hot, true, H_T0, p.at);
     }
     if (wants_flags)
-        vm__jit_want_flags(t, p.mem ? H_T1 : H_T0);
+        vm__jit_want_flags(t, p.mem && !p.direct ? H_T1 : H_T0);
     load_place(t, p.reg, &at[0]);
     load_place(t, p.rm, &at[1]);
     load_place(t, p.vvvv, &at[2]);
@@ -409,11 +415,9 @@ static bool moffs(struct jit_tr *t)
     struct emit_op o = { .opcode = (uint8_t)((store ? 0x88 : 0x8a) | (i->osz != 0)),
                          .op16 = i->osz == 1,
                          .w = i->osz == 3 };
-    struct emit_mem m = emit_sum(H_T0, H_T1);
 
     vm__jit_clobber(t);
-    vm__jit_ea(t);
-    vm__jit_check(t, i->seg, size, store, 0);
+    struct emit_mem m = vm__jit_operand(t, size, store, 0, JIT_COLD_CALL);
     emit_insn(t->hot, &o, H_RAX, 0, &m);
     return true;
 }

@@ -16,9 +16,7 @@ static void divisor(struct jit_tr *t, bool w)
 
     vm__jit_clobber(t);
     if (i->flags & X86_I_MEM) {
-        vm__jit_ea(t);
-        vm__jit_check(t, i->seg, w ? 8 : 4, false, 0);
-        emit_load(t->hot, w, H_T0, emit_sum(H_T0, H_T1));
+        emit_load(t->hot, w, H_T0, vm__jit_operand(t, w ? 8 : 4, false, 0, JIT_COLD_CALL));
     } else {
         emit_mov(t->hot, w, H_T0, jit_read(t, i->dst / 8, H_T0));
     }

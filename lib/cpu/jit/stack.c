@@ -25,23 +25,22 @@ static void move_sp(struct jit_tr *t, int32_t by)
     emit_lea(t->hot, t->is64, H_SP, emit_at(H_SP, by));
 }
 
-/* T0 + T1: host address of the new top of the stack. */
-static void below(struct jit_tr *t)
+/* Where the new top of the stack is. */
+static struct emit_mem below(struct jit_tr *t, bool again)
 {
     vm__jit_clobber(t);
-    emit_lea(t->hot, t->is64, H_T0, emit_at(H_SP, -width(t)));
-    vm__jit_check(t, X86_SS, (unsigned)width(t), true, 0);
+    return vm__jit_stack_at(t, H_SP, -width(t), (unsigned)width(t), true, again, JIT_COLD_CALL);
 }
 
 static bool push_reg(struct jit_tr *t)
 {
     unsigned guest = t->i->dst / 8;
 
-    below(t);
+    struct emit_mem top = below(t, false);
     if (jit_home(guest) != H_NONE) {
-        emit_store(t->hot, t->is64, emit_sum(H_T0, H_T1), jit_home(guest));
+        emit_store(t->hot, t->is64, top, jit_home(guest));
     } else {
-        emit_lea(t->hot, true, H_T0, emit_sum(H_T0, H_T1));
+        emit_lea(t->hot, true, H_T0, top);
         emit_store(t->hot, true, emit_at(H_T0, 0), jit_read(t, guest, H_T1));
     }
     move_sp(t, -width(t));
@@ -50,8 +49,7 @@ static bool push_reg(struct jit_tr *t)
 
 static bool push_const(struct jit_tr *t)
 {
-    below(t);
-    emit_store_imm(t->hot, t->is64, emit_sum(H_T0, H_T1), (int32_t)t->i->imm);
+    emit_store_imm(t->hot, t->is64, below(t, false), (int32_t)t->i->imm);
     move_sp(t, -width(t));
     return true;
 }
@@ -61,12 +59,10 @@ static bool push_mem(struct jit_tr *t)
     if (!(t->i->flags & X86_I_MEM))
         return push_reg(t);
     vm__jit_clobber(t);
-    vm__jit_ea(t);
-    vm__jit_check(t, t->i->seg, (unsigned)width(t), false, 0);
-    emit_load(t->hot, t->is64, H_T0, emit_sum(H_T0, H_T1));
+    struct emit_mem from = vm__jit_operand(t, (unsigned)width(t), false, 0, JIT_COLD_CALL);
+    emit_load(t->hot, t->is64, H_T0, from);
     emit_store(t->hot, true, JIT_CPU(jit.tmp), H_T0);
-    below(t);
-    emit_lea(t->hot, true, H_T0, emit_sum(H_T0, H_T1));
+    emit_lea(t->hot, true, H_T0, below(t, true));
     emit_load(t->hot, true, H_T1, JIT_CPU(jit.tmp));
     emit_store(t->hot, t->is64, emit_at(H_T0, 0), H_T1);
     move_sp(t, -width(t));
@@ -81,10 +77,9 @@ static bool pop_reg(struct jit_tr *t)
     if (t->i->flags & X86_I_MEM)
         return false;
     vm__jit_clobber(t);
-    emit_mov(t->hot, t->is64, H_T0, H_SP);
-    vm__jit_check(t, X86_SS, (unsigned)width(t), false, 0);
-    emit_load(t->hot, t->is64, home == H_NONE || guest == X86_RSP ? H_T0 : home,
-              emit_sum(H_T0, H_T1));
+    struct emit_mem top =
+        vm__jit_stack_at(t, H_SP, 0, (unsigned)width(t), false, false, JIT_COLD_CALL);
+    emit_load(t->hot, t->is64, home == H_NONE || guest == X86_RSP ? H_T0 : home, top);
     move_sp(t, width(t));
     if (home == H_NONE || guest == X86_RSP)
         jit_write(t, guest, H_T0);
@@ -94,10 +89,10 @@ static bool pop_reg(struct jit_tr *t)
 static bool leave(struct jit_tr *t)
 {
     vm__jit_clobber(t);
-    emit_mov(t->hot, t->is64, H_T0, H_RBP);
-    vm__jit_check(t, X86_SS, (unsigned)width(t), false, 0);
+    struct emit_mem top =
+        vm__jit_stack_at(t, H_RBP, 0, (unsigned)width(t), false, false, JIT_COLD_CALL);
     emit_lea(t->hot, t->is64, H_SP, emit_at(H_RBP, width(t)));
-    emit_load(t->hot, t->is64, H_RBP, emit_sum(H_T0, H_T1));
+    emit_load(t->hot, t->is64, H_RBP, top);
     return true;
 }
 

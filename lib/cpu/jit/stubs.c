@@ -280,6 +280,8 @@ static void emit_budget(struct x86_jit_cache *k, struct emit *e)
     k->stubs.budget = emit_here(e);
     emit_alu_mi(e, X_CMP, false, CPU_AT(H_CPU, req), 0);
     emit_jcc_to(e, CC_NE, k->stubs.stale);
+    emit_alu_mi(e, X_CMP, true, CPU_AT(H_CPU, jit.scattered), 0);
+    emit_jcc_to(e, CC_NE, k->stubs.stale);
     emit_alu_mi(e, X_CMP, true, CPU_AT(H_CPU, jit.rest), 0);
     emit_jcc_to(e, CC_LE, k->stubs.stale);
     emit_load(e, true, H_T0, CPU_AT(H_CPU, jit.rest));
@@ -287,6 +289,32 @@ static void emit_budget(struct x86_jit_cache *k, struct emit *e)
     share_budget(e, H_CPU);
     emit_rm(e, 0xff, false, 4,
             code_at(H_T1, offsetof(struct jit_code, entry) + JIT_NEAR * sizeof(uint8_t *)));
+}
+
+/* A window missed: RAX is its struct jit_meter. Nothing but flags is changed. */
+static void emit_meter(struct x86_jit_cache *k, struct emit *e)
+{
+    uint8_t *rare, *more;
+    struct emit_mem at = emit_at(H_RAX, offsetof(struct jit_meter, at)),
+                    left = emit_at(H_RAX, offsetof(struct jit_meter, left));
+
+    k->stubs.meter = emit_here(e);
+    emit_opreg(e, &(struct emit_op) { .opcode = 0x50 }, H_RCX);
+    emit_load(e, true, H_RCX, at);
+    emit_store(e, true, at, H_LEFT);
+    emit_rr(e, OP_SUB, true, H_LEFT, H_RCX);
+    emit_rm(e, 0x3b, true, H_RCX, emit_at(H_RAX, offsetof(struct jit_meter, near))); /* CMP */
+    rare = emit_jcc(e, CC_A);
+    emit_alu_mi(e, X_SUB, false, left, 1);
+    more = emit_jcc(e, CC_NS);
+    emit_store(e, true, CPU_AT(H_CPU, jit.scattered), H_RAX);
+    uint8_t *out = emit_jmp(e);
+    emit_land(e, rare);
+    emit_store_imm(e, false, left, JIT_METER_MISSES);
+    emit_land(e, more);
+    emit_land(e, out);
+    emit_opreg(e, &(struct emit_op) { .opcode = 0x58 }, H_RCX);
+    emit_8(e, 0xc3);
 }
 
 /* ---- calls from a block ---- */
@@ -419,6 +447,7 @@ void vm__jit_stubs(struct x86_jit_cache *k)
     emit_link(k, &k->hot);
     emit_stale(k, &k->hot);
     emit_budget(k, &k->hot);
+    emit_meter(k, &k->hot);
     emit_call(k, &k->hot);
     emit_vec(k, &k->hot);
     emit_leave(k, &k->hot);

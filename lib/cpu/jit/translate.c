@@ -13,13 +13,17 @@ enum { ROOM = 24 << 10 }; /* more than any block needs */
 
 /* ---- cold code ---- */
 
+void vm__jit_cold_as(struct jit_tr *t, const struct jit_cold *d)
+{
+    if (t->n_cold == JIT_MAX_COLD)
+        t->hot->full = true;
+    else
+        t->cold[t->n_cold++] = *d;
+}
+
 void vm__jit_cold(struct jit_tr *t, uint8_t *site, enum jit_cold_kind kind, uint32_t word)
 {
-    if (t->n_cold == JIT_MAX_COLD) {
-        t->hot->full = true;
-        return;
-    }
-    t->cold[t->n_cold++] = (struct jit_cold) { .site = site, .word = word, .kind = (uint8_t)kind };
+    vm__jit_cold_as(t, &(struct jit_cold) { .site = site, .word = word, .kind = (uint8_t)kind });
 }
 
 /* The instruction's slow paths come back here. */
@@ -29,22 +33,50 @@ static void come_back(struct jit_tr *t)
         struct jit_cold *d = &t->cold[k];
         if (d->kind != JIT_COLD_CALL)
             continue;
+        if (vm__jit_relied_on(t)) {
+            d->kind = JIT_COLD_TAIL;
+            continue;
+        }
         d->back = emit_here(t->hot);
         d->word |= (t->host ? JIT_CALL_FLAGS : 0) | (uint32_t)t->vec << JIT_CALL_VEC_SHIFT;
     }
 }
 
-static void emit_cold(struct jit_tr *t, const struct jit_cold *d)
+/* Behind a handler: what is left of the block as a block of its own. */
+static void emit_tail(struct jit_tr *t, uint32_t n)
+{
+    struct emit *e = &t->k->cold;
+    uint64_t rip = t->b->rip + t->b->insns[n + 1].off;
+
+    emit_alu_ri(e, X_ADD, true, H_LEFT, (int32_t)(t->b->n - n - 1));
+    if (t->code->n_sites == JIT_MAX_SITES) {
+        e->full = true;
+        return;
+    }
+    uint8_t *jump = emit_jmp(e);
+    t->site[t->code->n_sites] = (struct jit_site) { .rel = jump, .rip = rip, .entry = JIT_FAR };
+    vm__jit_cold(t, jump, JIT_COLD_LINK, t->code->n_sites++);
+}
+
+static void emit_cold(struct jit_tr *t, struct jit_cold *d)
 {
     const struct jit_stubs *s = &t->k->stubs;
     struct emit *e = &t->k->cold;
 
     emit_patch(d->site, e->run, emit_here(e));
+    if (d->kind == JIT_COLD_WINDOW) {
+        vm__jit_window_missed(t, d, d + 1);
+        return;
+    }
     if (d->kind == JIT_COLD_BUDGET)
         emit_alu_ri(e, X_ADD, true, H_LEFT, (int32_t)t->b->n);
     emit_const(e, H_T1, (uint64_t)(uintptr_t)t->code);
     emit_const(e, H_T0, d->word);
     switch (d->kind) {
+    case JIT_COLD_TAIL:
+        emit_call_to(e, s->call);
+        emit_tail(t, d->word & JIT_CALL_INSN);
+        break;
     case JIT_COLD_CALL:
     case JIT_COLD_VEC:
         emit_call_to(e, d->kind == JIT_COLD_CALL ? s->call : s->vec);
@@ -88,6 +120,7 @@ void vm__jit_call_handler(struct jit_tr *t)
 {
     vm__jit_clobber(t);
     call_stub(t, t->k->stubs.call, t->n);
+    vm__jit_forget_groups(t);
     t->vec = JIT_VEC_NONE;
     t->saved = true;
     if (is_plain(t->row))
@@ -97,7 +130,7 @@ void vm__jit_call_handler(struct jit_tr *t)
         /* Another soft TLB from here on: the rest is a block of its own. */
         emit_alu_ri(t->hot, X_ADD, true, H_LEFT, (int32_t)(t->b->n - t->n - 1));
         vm__jit_goto(t, NULL, jit_next_rip(t));
-        t->code->site[t->code->n_sites - 1].entry = JIT_INDIRECT;
+        t->site[t->code->n_sites - 1].entry = JIT_INDIRECT;
         t->done = true;
         return;
     }
@@ -141,8 +174,7 @@ void vm__jit_goto(struct jit_tr *t, uint8_t *jump, uint64_t rip)
 
     if (jump == NULL)
         jump = emit_jmp(t->hot);
-    t->code->site[n] =
-        (struct jit_site) { .rel = jump, .rip = rip, .entry = (uint8_t)entry_for(t, rip) };
+    t->site[n] = (struct jit_site) { .rel = jump, .rip = rip, .entry = (uint8_t)entry_for(t, rip) };
     vm__jit_cold(t, jump, JIT_COLD_LINK, n);
 }
 
@@ -164,25 +196,21 @@ static void entries(struct jit_tr *t)
     struct emit *e = t->hot;
 
     note_entry(t, JIT_INDIRECT);
-    emit_alu_mi(e, X_CMP, false, JIT_CPU(jit.mode),
-                (int32_t)(b->mode | (uint32_t)t->code->tlb << 24));
-    stale_unless(t, CC_E);
     note_entry(t, JIT_FAR);
-    emit_const(e, H_T1, (uint64_t)(uintptr_t)b);
+    emit_const(e, H_T1, (uint64_t)(uintptr_t)t->code);
     emit_load(e, true, H_T0,
-              emit_at(H_CPU, (int32_t)(offsetof(struct vcpu, code_gen) + 8 * b->global)));
-    emit_rm(e, 0x3b, true, H_T0, emit_at(H_T1, offsetof(struct x86_block, gen)));
+              emit_at(H_CPU, (int32_t)(offsetof(struct vcpu, jit.key) + 8 * b->global)));
+    emit_rm(e, 0x3b, true, H_T0, emit_at(H_T1, offsetof(struct jit_code, key)));
     stale_unless(t, CC_E);
     emit_const(e, H_T1, (uint64_t)(uintptr_t)&b->page->code_version);
     emit_rm(e, 0x81, false, X_CMP, emit_at(H_T1, 0));
     emit_32(e, b->version);
     stale_unless(t, CC_E);
-    if (t->k->exact)
-        note_entry(t, JIT_BACK);
-    emit_alu_mi(e, X_CMP, false, JIT_CPU(req), 0);
-    stale_unless(t, CC_E);
-    if (!t->k->exact)
-        note_entry(t, JIT_BACK);
+    note_entry(t, JIT_BACK);
+    if (t->k->exact) {
+        emit_alu_mi(e, X_CMP, false, JIT_CPU(req), 0);
+        stale_unless(t, CC_E);
+    }
     note_entry(t, JIT_NEAR);
     emit_alu_ri(e, X_SUB, true, H_LEFT, (int32_t)b->n);
     vm__jit_cold(t, emit_jcc(e, CC_L), JIT_COLD_BUDGET, 0);
@@ -265,13 +293,16 @@ struct jit_code *vm__jit_translate(struct vcpu *c, struct x86_block *b)
         code->fn[n] = vm__interp_handler(c, b, n);
     t.is64 = x86_is64(c);
     t.saved = true;
-    vm__jit_live(c, b, t.before, t.after);
+    vm__jit_live(c, b, t.before, t.after, t.edge);
+    vm__jit_refs(&t);
     entries(&t);
     body(&t);
     for (uint32_t n = 0; n < t.n_cold && !k->hot.full; n++)
         emit_cold(&t, &t.cold[n]);
-    if (k->hot.full || k->cold.full)
+    code->site = vm__jit_arena(c, code->n_sites * sizeof t.site[0]);
+    if (k->hot.full || k->cold.full || code->site == NULL)
         return NULL;
+    memcpy(code->site, t.site, code->n_sites * sizeof t.site[0]);
     code->bytes = (uint32_t)(k->hot.at - hot);
     redirect(b, code);
     b->code[code->tlb] = code;

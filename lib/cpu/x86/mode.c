@@ -98,6 +98,7 @@ void vm__x86_sync_ac(struct vcpu *c)
     c->tlb_idx = t;
     c->tlb_cur = c->tlb[t];
     c->jit.mode = c->mode | t << 24;
+    x86_jit_rekey(c);
 }
 
 void vm__x86_sync_mode(struct vcpu *c)
@@ -130,6 +131,7 @@ void vm__x86_sync_mode(struct vcpu *c)
         c->code_limit = cs->limit;
         c->code_gen[0]++;
         c->code_gen[1]++;
+        x86_jit_rekey(c);
     }
 }
 

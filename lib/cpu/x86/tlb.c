@@ -26,11 +26,39 @@ static void clear_entry(struct vcpu *c, unsigned t, unsigned idx)
     e->delta = 0;
 }
 
+/* ---- windows of translated code ---- */
+
+static void clear_window(struct vcpu *c, unsigned t, unsigned n)
+{
+    c->jit.win[t][n] = (struct x86_jit_window){
+        .tag = X86_JIT_NO_TAG,
+        .delta = (uint64_t)(uintptr_t)c->jit.nowhere - X86_JIT_NO_TAG,
+    };
+}
+
+/* Keep the windows whose page the soft TLB still holds, for reading and writing. */
+static void check_windows(struct vcpu *c, unsigned t)
+{
+    for (unsigned w = 0; w < X86_WINDOWS_USED; w++)
+        for (uint64_t used = c->jit.win_used[t][w]; used != 0; used &= used - 1) {
+            unsigned n = 64 * w + (unsigned)__builtin_ctzll(used);
+            const struct x86_jit_window *v = &c->jit.win[t][n];
+            const struct x86_tlbe *e = &c->tlb[t][v->tag >> VM_PAGE_SHIFT & (X86_TLB_SIZE - 1)];
+            if (e->rtag == v->tag && e->wtag == v->tag && e->delta == v->delta)
+                continue;
+            clear_window(c, t, n);
+            c->jit.win_used[t][w] &= ~(used & -used);
+        }
+}
+
 void vm__x86_tlb_init(struct vcpu *c)
 {
     for (unsigned t = 0; t < X86_TLB_COUNT; t++) {
         for (unsigned k = 0; k < X86_TLB_SIZE; k++)
             clear_entry(c, t, k);
+        for (unsigned k = 0; k < X86_JIT_WINDOWS; k++)
+            clear_window(c, t, k);
+        memset(c->jit.win_used[t], 0, sizeof c->jit.win_used[t]);
         c->tlb_fill[t] = 0;
         memset(c->tlb_global[t], 0, sizeof c->tlb_global[t]);
     }
@@ -60,6 +88,7 @@ static void flush_table(struct vcpu *c, unsigned t, bool keep_global)
         c->tlb_global[t][idx / 8] &= (uint8_t)~(1u << (idx % 8));
     }
     c->tlb_fill[t] = kept;
+    check_windows(c, t);
 }
 
 /* Sets of regions, kept as Bloom filters: a false positive costs a flush, never correctness. */
@@ -92,6 +121,7 @@ static void flush_all(struct vcpu *c, bool keep_global)
         memset(c->code_pages, 0, sizeof c->code_pages);
         c->tlb_huge = 0;
     }
+    x86_jit_rekey(c);
 }
 
 static void flush_page(struct vcpu *c, uint64_t gva)
@@ -104,24 +134,29 @@ static void flush_page(struct vcpu *c, uint64_t gva)
         flush_all(c, false);
         return;
     }
-    for (unsigned t = 0; t < X86_TLB_COUNT; t++)
+    for (unsigned t = 0; t < X86_TLB_COUNT; t++) {
         if (c->tlb[t][idx].rtag == page || c->tlb[t][idx].wtag == page)
             clear_entry(c, t, idx); /* its index may now be listed twice: harmless */
+        check_windows(c, t);
+    }
     struct x86_xtlbe *x = &c->xtlb[gva >> VM_PAGE_SHIFT & (X86_XTLB_SIZE - 1)];
     if ((x->tag & ~UINT64_C(1)) == page)
         x->tag = ~UINT64_C(0);
     if (bloom_has(c->code_pages, gva >> VM_PAGE_SHIFT)) {
         c->code_gen[0]++;
         c->code_gen[1]++;
+        x86_jit_rekey(c);
     }
 }
 
 /* Write permission must be asked for again; reads and code stay. */
 static void drop_write_tags(struct vcpu *c)
 {
-    for (unsigned t = 0; t < X86_TLB_COUNT; t++)
+    for (unsigned t = 0; t < X86_TLB_COUNT; t++) {
         for (uint32_t k = 0; k < c->tlb_fill[t]; k++)
             c->tlb[t][c->tlb_used[t][k]].wtag = invalid_tag(c->tlb_used[t][k]);
+        check_windows(c, t);
+    }
 }
 
 void vm__x86_tlb_flush(struct vcpu *c, enum vm_flush what, uint64_t gva)
