@@ -371,6 +371,33 @@ static bool join_nets(struct parse *p)
     return true;
 }
 
+/** -object filter-dump,id=F,netdev=ID,file=PATH[,maxlen=N]; there are no other objects here. */
+static bool opt_object(struct parse *p, const char *arg)
+{
+    static const char *const names[] = { "qom-type", "id", "netdev", "file", "maxlen", NULL };
+    struct opts o;
+    char key[32], text[TEXT_BYTES] = "";
+    if (!opts_parse(&o, "-object", arg, "qom-type", names))
+        return false;
+    const char *kind = opts_get(&o, "qom-type"), *file = opts_get(&o, "file");
+    const char *net = opts_get(&o, "netdev"), *most = opts_get(&o, "maxlen");
+    bool ok = kind != NULL && strcmp(kind, "filter-dump") == 0;
+    if (!ok)
+        say("-object %s: there is filter-dump only", arg);
+    if (ok && (file == NULL || net == NULL)) {
+        say("-object %s: file= and netdev= are needed", arg);
+        ok = false;
+    }
+    /* A name of a file begins the list: its commas are doubled as values' are. */
+    ok = ok && opts_append(text, sizeof text, "", file) &&
+         opts_append(text, sizeof text, "netdev", net) &&
+         (most == NULL || opts_append(text, sizeof text, "maxlen", most));
+    (void)snprintf(key, sizeof key, "netdump.%u", p->o->n_dumps++);
+    ok = ok && set_key(p, "-object", key, text + 1);
+    opts_free(&o);
+    return ok;
+}
+
 bool net_defaults(struct parse *p)
 {
     const struct options *o = p->o;
@@ -393,6 +420,8 @@ static const struct option rows[] = {
     { "-netdev", "KIND,id=ID,...", NULL, opt_netdev,
       "a network, for a card's netdev property; help lists kinds" },
     { "-net", "KIND,...", NULL, opt_net, "the older way: nic,model=CARD and user, at one hub" },
+    { "-object", "filter-dump,...", NULL, opt_object,
+      "a record of a network, for Wireshark: netdev=ID,file=PATH" },
     { 0 },
 };
 

@@ -72,7 +72,8 @@ struct options {
     char engines[128];         /**< "engine" key so far, from -accel */
     struct net_wish nets[MAX_NETS];
     unsigned n_nets;
-    unsigned n_netdevs, n_nics;          /**< "netdev.N" and "nic.N" keys so far */
+    unsigned n_netdevs, n_nics; /**< "netdev.N" and "nic.N" keys so far */
+    unsigned n_dumps;
     unsigned n_guestfwd;                 /**< channels of theirs */
     bool net_said;                       /**< -nic, -netdev or -net was given */
     bool has_kernel, has_boot, has_path; /**< -kernel, -boot, -L were given */

@@ -66,6 +66,7 @@ static const struct vm_key core_keys[] = {
     { "global.*", VM_KEY_STR, .help = "global.CLASS.PROPERTY: default of every device of a class" },
     { "drive.*", VM_KEY_STR, .help = "a drive: file=...,format=...,if=ide,index=0,..." },
     { "netdev.*", VM_KEY_STR, .help = "a network: user,id=...,hostfwd=...; or tap, socket, ..." },
+    { "netdump.*", VM_KEY_STR, .help = "a record of a network: FILE,netdev=ID[,maxlen=BYTES]" },
     { "nic.*", VM_KEY_STR, .help = "a network card, in a slot before other devices" },
     { "device.*", VM_KEY_STR, .help = "a device: class,property=value,..." },
     { 0 },

@@ -39,7 +39,7 @@ enum {
     VM_NET_QUEUE_BYTES = 4 << 20,
 };
 
-/** What is left to be done to a frame; the meaning of the fields is [virtio-1.2 §5.1.6]'s. */
+/** What is left to be done to a frame; the meaning of the fields is [VIRTIO-1.2 §5.1.6]'s. */
 struct vm_net_meta {
     uint8_t flags; /**< VM_NET_NEEDS_CSUM, VM_NET_CSUM_OK */
     uint8_t gso;   /**< enum vm_net_gso */

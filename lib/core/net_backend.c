@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "core/config.h"
 #include "core/machine.h"
+#include "core/net_dump.h"
 
 static const char *nth_kind(const void *ud, uint32_t i)
 {
@@ -78,7 +79,33 @@ static int add_one(void *m, const char *key, const char *value)
     return st == VM_OK ? VM_OK : vm__fail_prefix(st, "%s: ", key);
 }
 
+/** FILE,netdev=ID[,maxlen=BYTES] */
+static int add_dump(struct vm_machine *m, const struct vm_spec *spec)
+{
+    static const char *const settings[] = { "netdev", "maxlen", NULL };
+    const char *id = vm__spec_get(spec, "netdev");
+    uint64_t most = VM_NET_FRAME_MAX;
+    struct vm_net *net = id != NULL ? vm__net_by_name(m, id) : NULL;
+    int st = vm__spec_check(spec, settings);
+    if (st == VM_OK && net == NULL)
+        st = vm__fail(VM_E_NOENT, "no network %s", id != NULL ? id : "is named by netdev=");
+    if (st == VM_OK)
+        st = vm__spec_u64(spec, "maxlen", VM_NET_FRAME_MAX, &most);
+    return st == VM_OK ? vm__net_dump(net, spec->name, (uint32_t)most) : st;
+}
+
+static int dump_one(void *m, const char *key, const char *value)
+{
+    struct vm_spec spec;
+    int st = vm__spec_parse(value, &spec);
+    if (st == VM_OK)
+        st = add_dump(m, &spec);
+    vm__spec_free(&spec);
+    return st == VM_OK ? VM_OK : vm__fail_prefix(st, "%s: ", key);
+}
+
 int vm__nets_open(struct vm_machine *m)
 {
-    return vm__config_each(m->config, "netdev.", add_one, m);
+    const int st = vm__config_each(m->config, "netdev.", add_one, m);
+    return st == VM_OK ? vm__config_each(m->config, "netdump.", dump_one, m) : st;
 }
