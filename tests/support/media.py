@@ -36,10 +36,14 @@ INSTALLERS = {
     "installer-gtk-amd64": ("debian-installer-12-netboot-amd64", "amd64", "gtk"),
 }
 # A kernel with the modules that some tests load: the kernel's path and the modules' folder.
-MODULAR = {"modular-amd64": ("linux-image-amd64", "amd64")}
+MODULAR = {"modular-amd64": ("linux-image-amd64", "amd64"), "net-amd64": ("linux-image-amd64", "amd64")}
 MODULES = ["drivers/block/floppy.ko", "drivers/parport/parport.ko", "drivers/parport/parport_pc.ko",
            "drivers/char/lp.ko", "drivers/char/ppdev.ko", "fs/fat/fat.ko", "fs/fat/vfat.ko",
            "fs/nls/nls_cp437.ko", "fs/nls/nls_ascii.ko"]
+NET_MODULES = ["drivers/net/mii.ko", "drivers/net/ethernet/realtek/8139cp.ko",
+               "drivers/net/ethernet/realtek/8139too.ko", "drivers/net/ethernet/intel/e1000/e1000.ko",
+               "net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko",
+               "drivers/virtio/*.ko", "drivers/char/hw_random/*.ko"]
 # Files of packages, by their path there.
 FILES = {
     "grub-floppy": ("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-floppy.img"),
@@ -234,7 +238,8 @@ def get(name):
         if name in MODULAR:
             package, arch = MODULAR[name]
             place = fetch_into(name, arch, package,
-                               ["./boot/vmlinuz-*"] + ["./lib/modules/*/kernel/" + m for m in MODULES])
+                               ["./boot/vmlinuz-*"] + ["./lib/modules/*/kernel/" + m
+                                                        for m in (NET_MODULES if name.startswith("net") else MODULES)])
             return [only(os.path.join(place, "boot", "vmlinuz-*")),
                     only(os.path.join(place, "lib/modules/*/kernel"))]
         if name in FILES:
