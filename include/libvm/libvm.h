@@ -14,6 +14,7 @@
 #include <libvm/machine.h>
 #include <libvm/cpu.h>
 #include <libvm/debug.h>
+#include <libvm/hook.h>
 #include <libvm/memory.h>
 #include <libvm/irq.h>
 #include <libvm/device.h>

@@ -28,7 +28,7 @@ static int at_rest(vm_cpu *cpu)
 {
     if (cpu == NULL)
         return vm__fail(VM_E_INVAL, "no processor");
-    if (vm__run_state(cpu->m) == VM_ST_RUNNING && !vm__locked(cpu->m))
+    if (vm__run_state(cpu->m) == VM_ST_RUNNING && !vm__locked(cpu->m) && !vm__in_hook(cpu))
         return vm__fail(VM_E_STATE, "the machine is running");
     return VM_OK;
 }

@@ -13,6 +13,7 @@
 #ifndef LIBVM_CORE_CPU_H
 #define LIBVM_CORE_CPU_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,18 +39,18 @@ enum vm_cpu_stop {
 
 /** Requests, a bit mask: polled by the running processor between blocks. */
 enum {
-    VM_CPU_REQ_STOP = 1u << 0,  /**< come back from run() with VM_CPU_KICKED */
-    VM_CPU_REQ_INTR = 1u << 1,  /**< look at the interrupt sources again */
-    VM_CPU_REQ_NMI = 1u << 2,   /**< non-maskable interrupt (edge) */
-    VM_CPU_REQ_SMI = 1u << 3,   /**< system management interrupt (edge) */
-    VM_CPU_REQ_INIT = 1u << 4,  /**< INIT (edge) */
-    VM_CPU_REQ_SIPI = 1u << 5,  /**< start-up IPI; the vector is in the local APIC */
-    VM_CPU_REQ_MEM = 1u << 6,   /**< the address space changed: drop every cached translation */
-    VM_CPU_REQ_CODE = 1u << 7,  /**< a page got its first code: drop cached write permission */
-    VM_CPU_REQ_RESET = 1u << 8, /**< RESET#: back to the power-on state */
-    VM_CPU_REQ_YIELD = 1u << 9, /**< come back from run() with VM_CPU_BUDGET now */
+    VM_CPU_REQ_STOP = 1u << 0,   /**< come back from run() with VM_CPU_KICKED */
+    VM_CPU_REQ_INTR = 1u << 1,   /**< look at the interrupt sources again */
+    VM_CPU_REQ_NMI = 1u << 2,    /**< non-maskable interrupt (edge) */
+    VM_CPU_REQ_SMI = 1u << 3,    /**< system management interrupt (edge) */
+    VM_CPU_REQ_INIT = 1u << 4,   /**< INIT (edge) */
+    VM_CPU_REQ_SIPI = 1u << 5,   /**< start-up IPI; the vector is in the local APIC */
+    VM_CPU_REQ_MEM = 1u << 6,    /**< the address space changed: drop every cached translation */
+    VM_CPU_REQ_CODE = 1u << 7,   /**< a page got its first code: drop cached write permission */
+    VM_CPU_REQ_RESET = 1u << 8,  /**< RESET#: back to the power-on state */
+    VM_CPU_REQ_YIELD = 1u << 9,  /**< come back from run() with VM_CPU_BUDGET now */
     VM_CPU_REQ_SLEEP = 1u << 11, /**< power was taken away: nothing but a reset wakes it */
-    VM_CPU_REQ_DROP = 1u << 10, /**< forget everything decoded or translated so far */
+    VM_CPU_REQ_DROP = 1u << 10,  /**< forget everything decoded or translated so far */
 };
 
 /** Registers by number travel as in <libvm/cpu.h>. */
@@ -77,6 +78,7 @@ struct vm_cpu_class {
     /** Have another engine run the machine; every processor stands still. */
     int (*set_engine)(struct vm_machine *m, const char *name);
     const char *(*engine)(const struct vm_machine *m); /**< the one at work */
+    bool (*has_hooks)(const struct vm_machine *m);     /**< it calls hooks (core/hook.h) */
 };
 
 /**
@@ -88,6 +90,8 @@ struct vm_cpu {
     uint32_t index;
     void *runner; /**< core/run.c's thread record */
     struct vm_cpu_debug debug;
+    _Atomic uintptr_t
+        in_hook; /**< mark of the thread that is in a hook of this processor; 0: none */
 };
 
 /** The request mask plus a wake-up of a halted processor's thread. Wait-free, any thread. */

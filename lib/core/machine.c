@@ -199,6 +199,7 @@ struct vm_machine *vm__machine_new(const struct vm_config *cfg)
     struct vm_ctx *ctx = vm__config_ctx(cfg);
     m->ctx = vm__ctx_ref(ctx);
     pthread_mutex_init(&m->lock, NULL);
+    vm__hooks_init(&m->hooks);
     vm__log_init(&m->log, ctx->host.log, ctx->host.ud, ctx->host.log_level,
                  ctx->host.log_categories);
     m->config = vm__config_copy(cfg);
@@ -299,6 +300,7 @@ void vm__machine_destroy(struct vm_machine *m)
     vm__events_fini(m);
     vm__run_fini(m);
     vm__debug_fini(m);
+    vm__hooks_fini(&m->hooks);
     vm__loop_free(m->loop);
     vm__config_free(m->config);
     vm__log_fini(&m->log);

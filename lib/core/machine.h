@@ -7,10 +7,9 @@
  *   1. machine lock    (vm__lock; recursive: device code re-enters through DMA and windows)
  *   2. run state       (core/run.c: who runs, pauses, waits)
  *   3. timer heap      (core/clock.c)
- *   4. event queue, file descriptor list, logger: leaves, nothing is called with them held but the
- *      log sink.
- * Embedder's callbacks: windows and channels with the machine lock, events with none.
- * vCPU threads run guest code with no lock at all.
+ *   4. event queue, file descriptor list, list of hooks, logger: leaves, nothing is called with
+ * them held but the log sink. Embedder's callbacks: windows and channels with the machine lock,
+ * events with none. vCPU threads run guest code, and hooks in it, with no lock at all.
  */
 #ifndef LIBVM_CORE_MACHINE_H
 #define LIBVM_CORE_MACHINE_H
@@ -26,6 +25,7 @@
 #include "core/clock.h"
 #include "core/cpu.h"
 #include "core/debug.h"
+#include "core/hook.h"
 #include "core/irq.h"
 #include "core/memory.h"
 
@@ -62,6 +62,7 @@ struct vm_machine {
     struct vm_run *run;
     struct vm_events *events;
     struct vm_debug debug;
+    struct vm_hooks hooks;
 
     struct vm_irq_hub irq_hub;
     struct vm_irq lines[VM_MAX_LINES]; /**< the board's numbered lines (GSIs) */
@@ -75,7 +76,7 @@ struct vm_machine {
     uint32_t n_devs, devs_room;
     struct vm_dev *retired; /**< unplugged, and not freed yet; core/device.h */
     bool built;             /**< from now on devices come and go by hot-plug only */
-    struct vm_chr *chrs; /**< list */
+    struct vm_chr *chrs;    /**< list */
     struct vm_input *input;
     struct vm_typist *typist; /**< core/input.h; NULL: nothing was typed yet */
     struct vm_display *displays[VM_MAX_DISPLAYS];

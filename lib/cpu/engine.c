@@ -223,6 +223,8 @@ int vm__x86_set_engine(struct vm_machine *m, const char *name)
             name);
     if (e == s->engine)
         return VM_OK;
+    if (!e->hooks && vm__hook_any(&m->hooks, VM_HOOK_ALL))
+        return vm__fail(VM_E_NOTSUP, "the machine has hooks, which engine %s does not know", name);
     const int st = change(s, e);
     if (st == VM_OK)
         vm__logf(&m->log, VM_LOG_INFO, VM_LOG_CPU, "engine", "from now on %s", name);
@@ -233,4 +235,10 @@ const char *vm__x86_engine(const struct vm_machine *m)
 {
     const struct x86_cpus *s = m->irq_hub.cpus;
     return s->engine->name;
+}
+
+bool vm__x86_has_hooks(const struct vm_machine *m)
+{
+    const struct x86_cpus *s = m->irq_hub.cpus;
+    return s->engine->hooks;
 }

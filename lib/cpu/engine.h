@@ -56,6 +56,7 @@ struct vm_engine {
     /** Take out of @p have (bits by enum x86_feature) what it cannot execute on this host for machine
      * @p m; NULL: nothing. */
     void (*features)(const struct vm_machine *m, uint64_t *have);
+    bool hooks; /**< it calls hooks (cpu/hook.h); else a machine with hooks cannot change to it */
     /** Per machine: code caches, file descriptors. */
     int (*create)(struct x86_cpus *cpus);
     void (*destroy)(struct x86_cpus *cpus);
@@ -86,5 +87,6 @@ void vm__x86_limit_to_engines(const struct x86_cpus *cpus, uint64_t *have);
 /** Change to another engine of the list. On failure the machine keeps the one it has. [paused] */
 int vm__x86_set_engine(struct vm_machine *m, const char *name);
 const char *vm__x86_engine(const struct vm_machine *m);
+bool vm__x86_has_hooks(const struct vm_machine *m);
 
 #endif

@@ -269,4 +269,5 @@ const struct vm_cpu_class vm__x86_cpu_class = {
     .list = list,
     .set_engine = vm__x86_set_engine,
     .engine = vm__x86_engine,
+    .has_hooks = vm__x86_has_hooks,
 };

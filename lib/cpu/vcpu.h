@@ -217,6 +217,8 @@ struct vcpu {
     bool step_tf;                 /**< TF was set when the instruction began */
     uint64_t dr_hits;             /**< DR6 bits of data breakpoints met by this instruction */
     uint32_t dbg_mode;            /**< X86_MODE_STEP, X86_MODE_WATCH: what a debugger asks for */
+    bool hook_pass;               /**< hooks were called for the code at hook_pass_at: go on */
+    uint64_t hook_pass_at;        /**< guest-linear */
     uint32_t dbg_stop;            /**< 1 << VM_DEBUG_*: poll comes back with VM_CPU_DEBUG */
     struct {
         uint64_t addr;

@@ -143,6 +143,7 @@ static vm_machine *build(const char *path, uint32_t cpus)
     if (vm_config_set_str(cfg, "memory.size", "16M") == VM_OK &&
         vm_config_set_u64(cfg, "cpu.count", cpus) == VM_OK &&
         (engine == NULL || vm_config_set_str(cfg, "engine", engine) == VM_OK) &&
+        vm_config_set_u64(cfg, "jit.threshold", 2) == VM_OK &&
         vm_config_set_str(cfg, "device.0", "isa-debug-exit,iobase=0xf4") == VM_OK &&
         vm_config_set_str(cfg, "boot.kernel", path) == VM_OK)
         m = vm_machine_build(cfg);

@@ -204,6 +204,21 @@ VM_CELL_CURSOR = 1
 VM_CELL_BLINK = 2
 VM_EXPORT_RO = 1
 VM_EXPORT_DEPTH = 2
+VM_HOOK_INSN = 1
+VM_HOOK_BLOCK = 2
+VM_HOOK_MEM_READ = 4
+VM_HOOK_MEM_WRITE = 8
+VM_HOOK_PORT_READ = 0x10
+VM_HOOK_PORT_WRITE = 0x20
+VM_HOOK_PORT_VALUE = 0x40
+VM_HOOK_INTR = 0x80
+VM_HOOK_IS_EXCEPTION = 1
+VM_HOOK_IS_SOFTWARE = 2
+VM_HOOK_IS_INTERRUPT = 3
+VM_HOOK_IS_NMI = 4
+VM_HOOK_GO = 0
+VM_HOOK_HANDLED = 1
+VM_HOOK_STOP = 2
 
 vm_free_fn = C.CFUNCTYPE(None, C.c_void_p)
 
@@ -414,6 +429,21 @@ class vm_text_cell(C.Structure):
     ]
 
 
+class vm_hook_event(C.Structure):
+    _fields_ = [
+        ("size", C.c_uint32),
+        ("kind", C.c_uint32),
+        ("cpu", C.c_uint32),
+        ("width", C.c_uint32),
+        ("pc", C.c_uint64),
+        ("addr", C.c_uint64),
+        ("value", C.c_uint64),
+        ("aux", C.c_uint64),
+    ]
+
+vm_hook_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.POINTER(vm_hook_event))
+
+
 class vm_chr_ops(C.Structure):
     _fields_ = [
         ("size", C.c_uint32),
@@ -534,6 +564,8 @@ FUNCTIONS = {
     "vm_gdb_free": (None, [C.c_void_p]),
     "vm_gdb_new": (C.c_void_p, [C.c_void_p, C.POINTER(vm_gdb_ops), C.c_void_p]),
     "vm_gdb_print": (C.c_int, [C.c_void_p, C.c_char_p]),
+    "vm_hook_add": (C.c_int64, [C.c_void_p, C.c_uint32, C.c_uint64, C.c_uint64, vm_hook_fn, C.c_void_p, vm_free_fn]),
+    "vm_hook_del": (C.c_int, [C.c_void_p, C.c_int64]),
     "vm_input_key": (C.c_int, [C.c_void_p, C.c_uint32, C.c_int]),
     "vm_input_pointer": (C.c_int, [C.c_void_p, C.c_int, C.c_int32, C.c_int32, C.c_int32, C.c_uint32]),
     "vm_input_text": (C.c_int, [C.c_void_p, C.c_char_p]),

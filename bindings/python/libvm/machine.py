@@ -125,6 +125,8 @@ class Machine(Screen):
         self.handle = None
         self._streams = {}
         self._commands = []  # callbacks that the library holds
+        self._hooks = {}  # by number; kept after hook_del(): a processor may be inside
+        self._hook_error = None
         self._listener = None
         self.events = []
         self._event_cond = threading.Condition()
@@ -256,7 +258,11 @@ class Machine(Screen):
         out.size = C.sizeof(out)
         ns = -1 if timeout < 0 else int(timeout * 1e9)
         with self.guard() as h:
-            check(lib.vm_run(h, max_insns, ns, C.byref(out)))
+            status = lib.vm_run(h, max_insns, ns, C.byref(out))
+        if status == _abi.VM_E_CALLBACK and self._hook_error is not None:
+            error, self._hook_error = self._hook_error, None
+            raise error
+        check(status)
         return Exit(out)
 
     def serial(self, channel="serial0"):
@@ -331,6 +337,40 @@ class Machine(Screen):
         """What the last word of a line could be."""
         with self.guard() as h:
             return [name for name, _ in listing(lib.vm_monitor_complete, h, line.encode())]
+
+    def hook_add(self, kinds, call, first=0, last=2**64 - 1):
+        """Call call(cpu, event) for events of kinds ("insn", "block", "mem_read", "mem_write",
+        "port_read", "port_write", "port_value", "intr") whose address lies from first to last.
+        Returns the hook's number, for hook_del().
+
+        The event has kind, pc, addr, width, value and aux; value may be set. call returns None or
+        "go", "handled" or "stop" (see libvm/hook.h). What it raises pauses the machine with an error;
+        run() then raises it.
+        """
+        mask = 0
+        for kind in kinds.split() if isinstance(kinds, str) else kinds:
+            mask |= getattr(_abi, "VM_HOOK_" + kind.upper())
+        cpus = self.cpus
+
+        def on_event(_ud, _cpu, event):
+            e = event.contents
+            try:
+                answer = call(cpus[e.cpu], e)
+                return _abi.VM_HOOK_GO if answer is None else getattr(_abi, "VM_HOOK_" + answer.upper())
+            except BaseException as error:  # whatever it is, it must not pass through C
+                self._hook_error = error
+                return _abi.VM_E_CALLBACK
+
+        fn = _abi.vm_hook_fn(on_event)
+        with self.guard() as h:
+            number = check(lib.vm_hook_add(h, mask, first, last, fn, None, _abi.vm_free_fn()))
+        self._hooks[number] = fn
+        return number
+
+    def hook_del(self, number):
+        """Remove a hook; it may be inside itself, or run on other processors a moment longer."""
+        with self.guard() as h:
+            check(lib.vm_hook_del(h, number))
 
     def devices(self):
         """(id, class) of every device."""

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/machine.h"
+#include "cpu/hook.h"
 #include "cpu/interp/fuse.h"
 #include "cpu/interp/interp.h"
 #include "cpu/interp/quiet.h"
@@ -24,7 +25,7 @@ enum {
 };
 
 extern x86_fn vm__h_fallthrough, vm__h_resync, vm__h_undefined, vm__h_too_long, vm__h_unavailable,
-    vm__h_bad_branch, vm__h_debug_break;
+    vm__h_bad_branch, vm__h_debug_break, vm__h_hooked;
 
 /* ---- cache ---- */
 
@@ -183,7 +184,8 @@ static bool add_insn(struct builder *b)
     b->off += i->len;
     b->n++;
     return !b->end && b->n < b->max && b->pos < VM_PAGE_SIZE &&
-           !vm__debug_break_at(&c->cpus->m->debug, b->lin + b->off);
+           !vm__debug_break_at(&c->cpus->m->debug, b->lin + b->off) &&
+           !(x86_code_hooks(c, b->lin + b->off) & VM_HOOK_INSN);
 }
 
 static void terminate(struct x86_block *blk, uint32_t off)
@@ -224,6 +226,16 @@ static void trace_decoded(struct vcpu *c, const struct builder *b)
     }
 }
 
+/* Its first handler calls the hooks, and then fn0. */
+static void put_hooks(struct x86_block *b, uint32_t hooks)
+{
+    b->hooks = (uint8_t)hooks;
+    if (hooks == 0)
+        return;
+    b->fn0 = b->insns[0].fn;
+    b->insns[0].fn = vm__h_hooked;
+}
+
 static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struct x86_xtlbe *at)
 {
     struct builder b = {
@@ -237,8 +249,11 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
     };
     /* One at a time run.c looks for itself. */
     bool stop = !(c->mode & X86_MODE_STEP) && vm__debug_break_at(&c->cpus->m->debug, lin);
+    const uint32_t hooks = stop ? 0 : x86_code_hooks(c, lin);
     uint32_t version;
 
+    if (hooks & VM_HOOK_INSN)
+        b.max = 1;
     /* A writer clears the marks, then bumps the version. If that fell between this mark and the
      * version read here, the marks made again before each instruction's bytes are read stand. */
     vm__x86_mark_code(c, at->page, b.pos, 1);
@@ -268,9 +283,10 @@ static struct x86_block *build(struct vcpu *c, uint64_t rip, uint64_t lin, struc
     terminate(blk, b.off);
     if (stop)
         blk->insns[0].fn = vm__h_debug_break;
+    put_hooks(blk, hooks);
     c->cache->decoded += b.n;
     c->cache->n_blocks++;
-    if (c->cache->built != NULL && !stop && !blk->straddles &&
+    if (c->cache->built != NULL && !stop && hooks == 0 && !blk->straddles &&
         !(c->mode & (X86_MODE_STEP | X86_MODE_WATCH)))
         c->cache->built(c, blk);
     return blk;
@@ -302,6 +318,7 @@ static struct x86_block *build_from_bus(struct vcpu *c, uint64_t rip, uint64_t l
     blk->fn0 = NULL;
     blk->fns = NULL;
     blk->link[0] = blk->link[1] = NULL;
+    put_hooks(blk, x86_code_hooks(c, lin));
     terminate(blk, i->len);
     return blk;
 }
@@ -402,6 +419,7 @@ struct x86_block *vm__interp_partial(struct vcpu *c, const struct x86_block *b, 
     s->n = n;
     s->link[0] = s->link[1] = NULL;
     s->hash_next = NULL;
+    put_hooks(s, b->hooks);
     terminate(s, n < b->n ? b->insns[n].off : b->bytes);
     return s;
 }

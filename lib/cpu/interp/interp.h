@@ -36,6 +36,7 @@ struct x86_block {
     uint32_t n;        /**< guest instructions; insns[n] is the fall-through if none branches */
     uint16_t bytes;
     uint8_t global;    /**< which code_gen */
+    uint8_t hooks;     /**< VM_HOOK_CODE kinds that look at its first instruction */
     uint8_t straddles; /**< two pages: page2 and version2 count, never linked */
     struct vm_page *page2;
     uint32_t version2;

@@ -6,6 +6,7 @@
  * Spec: [SDM-1 §18.5] (IOPL, I/O permission bitmap), [SDM-2A IN, INS], [SDM-2B OUT, OUTS],
  * [SDM-3B §17.2.4] (I/O breakpoints).
  */
+#include "cpu/hook.h"
 #include "cpu/interp/interp.h"
 #include "cpu/x86/segment.h"
 #include "cpu/x86/v86.h"
@@ -51,12 +52,27 @@ static inline unsigned io_size(const struct x86_insn *i)
     return i->osz > 2 ? 4 : 1u << i->osz;
 }
 
+static uint32_t port_read(struct vcpu *c, uint16_t port, unsigned size)
+{
+    if (x86_hooked(c, VM_HOOK_PORT))
+        return vm__x86_hook_in(c, port, size);
+    return vm__port_read(c->cpus->m, port, size);
+}
+
+static void port_write(struct vcpu *c, uint16_t port, unsigned size, uint32_t v)
+{
+    if (x86_hooked(c, VM_HOOK_PORT))
+        vm__x86_hook_out(c, port, size, v);
+    else
+        vm__port_write(c->cpus->m, port, size, v);
+}
+
 static const struct x86_insn *in(struct vcpu *c, const struct x86_insn *i, uint16_t port)
 {
     unsigned size = io_size(i);
 
     begin(c, i, port, size);
-    uint32_t v = vm__port_read(c->cpus->m, port, size);
+    uint32_t v = port_read(c, port, size);
     x86_set(c, 0, size == 4 ? 2 : i->osz, v);
     return i + 1;
 }
@@ -66,7 +82,7 @@ static const struct x86_insn *out(struct vcpu *c, const struct x86_insn *i, uint
     unsigned size = io_size(i);
 
     begin(c, i, port, size);
-    vm__port_write(c->cpus->m, port, size, (uint32_t)x86_get(c, 0, size == 4 ? 2 : i->osz));
+    port_write(c, port, size, (uint32_t)x86_get(c, 0, size == 4 ? 2 : i->osz));
     return i + 1;
 }
 
@@ -102,7 +118,7 @@ static void ins_one(struct vcpu *c, const struct x86_insn *i, uint16_t port, uns
 
     vm__x86_probe_w(c, i, lin, size, X86_ES); /* a device must not be read for nothing */
     x86_callout(c, i);
-    uint32_t v = vm__port_read(c->cpus->m, port, size);
+    uint32_t v = port_read(c, port, size);
     switch (size) {
     case 1: x86_st8_seg(c, i, lin, X86_ES, (uint8_t)v); break;
     case 2: x86_st16_seg(c, i, lin, X86_ES, (uint16_t)v); break;
@@ -118,7 +134,7 @@ static void outs_one(struct vcpu *c, const struct x86_insn *i, uint16_t port, un
     uint32_t v = (uint32_t)x86_ld(c, i, lin, size == 4 ? 2 : size - 1);
 
     x86_callout(c, i);
-    vm__port_write(c->cpus->m, port, size, v);
+    port_write(c, port, size, v);
     step_index(c, i, X86_RSI, size);
 }
 

@@ -3,6 +3,7 @@
  * @file run.c
  * The interpreter's run loop and the pseudo-instructions that end blocks.
  */
+#include "cpu/hook.h"
 #include "cpu/interp/interp.h"
 #include "cpu/x86/code_page.h"
 #include "cpu/x86/debug.h"
@@ -40,6 +41,31 @@ X86_H(debug_break)
     vm__x86_leave_at(c, i);
     vm__x86_debug_request(c, VM_DEBUG_BREAK);
     X86_LEAVE(c);
+}
+
+/* The hooks on a block's first instruction. False: it is not to be executed now. */
+static X86_NOINLINE bool call_hooks(struct vcpu *c, const struct x86_insn *i)
+{
+    const struct x86_block *b = c->blk;
+    const uint64_t rip = vm__x86_rip(c, i);
+
+    c->cur = i;
+    c->st.rip = rip;
+    if (vm__x86_hook_code(c, b->hooks, b->n))
+        return true;
+    const uint64_t to = c->st.rip;
+    vm__x86_leave_at(c, i);
+    c->st.rip = to;
+    x86_recheck(c);
+    return false;
+}
+
+/** Before the first instruction of a block that is hooked. */
+X86_H(hooked)
+{
+    if (!call_hooks(c, i))
+        X86_LEAVE(c);
+    return c->blk->fn0(c, i);
 }
 
 X86_H(undefined)
@@ -103,6 +129,11 @@ static void run_one(struct vcpu *c)
     struct x86_block *b = vm__interp_find(c, c->st.rip);
     if (b->n > 1 || b->fn0 != NULL)
         b = vm__interp_partial(c, b, 1);
+    if (x86_unlikely(b->hooks != 0)) {
+        if (!vm__x86_hook_code(c, b->hooks, 1))
+            return;
+        b->insns[0].fn = b->fn0;
+    }
     c->st.shadow = 0;
     c->jit.one = false;
     run_chain(c, x86_enter(c, b));
@@ -212,6 +243,7 @@ const struct vm_engine vm__interp_engine = {
     .summary = "Interprets decoded guest code; the reference for meaning",
     .probe = interp_probe,
     .features = vm__interp_host_features,
+    .hooks = true,
     .create = interp_create,
     .destroy = interp_destroy,
     .vcpu_init = vm__interp_cache_init,

@@ -114,6 +114,7 @@ const struct vm_engine vm__jit_engine = {
     .summary = "Translates guest code to host code; what it cannot translate is interpreted",
     .probe = probe,
     .features = vm__interp_host_features,
+    .hooks = true,
     .create = create,
     .destroy = destroy,
     .vcpu_init = vm__jit_cache_init,

@@ -11,6 +11,7 @@
  * between their producer and the instruction that replaces them. With `exact` set that cannot
  * happen: flags are alive wherever control may leave.
  */
+#include "cpu/hook.h"
 #include "cpu/interp/quiet.h"
 #include "cpu/jit/jit.h"
 #include "cpu/x86/code_page.h"
@@ -59,6 +60,8 @@ static unsigned ahead(struct vcpu *c, const struct x86_block *b, uint64_t rip, u
     uint32_t pos = lin & ~page, n = 0, room;
     unsigned live = ALL, dead = 0;
 
+    if (vm__hook_wants(&c->cpus->m->hooks, VM_HOOK_CODE, lin & page, lin | ~page))
+        return ALL; /* hooks look at them */
     if ((lin & page) != (own & page) || !vm__x86_fetch_page(c, lin, &at) || at.page != b->page)
         return ALL;
     room = pos + AHEAD * 8 < VM_PAGE_SIZE ? AHEAD * 8 : VM_PAGE_SIZE - pos;

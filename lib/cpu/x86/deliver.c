@@ -7,6 +7,7 @@
  * [SDM-2A INT n] (pseudocode). 286-type gates ignore the upper half of the offset.
  * While st.event.delivering is set a fault combines with the event (exception.c).
  */
+#include "cpu/hook.h"
 #include "cpu/trace.h"
 #include "cpu/x86/flags.h"
 #include "cpu/x86/segment.h"
@@ -267,6 +268,8 @@ void vm__x86_deliver(struct vcpu *c)
     c->cur = NULL;
     if (x86_tracing(c, VM_LOG_INT))
         vm__x86_trace_event(c);
+    if (!e->delivering && x86_hooked(c, VM_HOOK_INTR))
+        vm__x86_hook_event(c, d.ret);
     if (!e->delivering)
         apply_payload(c, e);
     e->delivering = 1;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/machine.h"
+#include "cpu/hook.h"
 #include "cpu/interp/interp.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/lapic.h"
@@ -210,6 +211,8 @@ static void load(struct vcpu *c, const struct x86_insn *i, uint64_t lin, void *b
     load_piece(c, &p[0], buf);
     if (n == 2)
         load_piece(c, &p[1], (uint8_t *)buf + p[0].len);
+    if (x86_hooked(c, VM_HOOK_MEM_READ))
+        vm__x86_hook_access(c, lin, size, buf, false);
 }
 
 static void store(struct vcpu *c, const struct x86_insn *i, uint64_t lin, const void *buf,
@@ -218,6 +221,8 @@ static void store(struct vcpu *c, const struct x86_insn *i, uint64_t lin, const 
     struct piece p[2];
     unsigned n = pieces(c, i, lin, size, X86_ACCESS_W | access, seg, p);
 
+    if (x86_hooked(c, VM_HOOK_MEM_WRITE))
+        vm__x86_hook_access(c, lin, size, buf, true);
     store_piece(c, &p[0], buf);
     if (n == 2)
         store_piece(c, &p[1], (const uint8_t *)buf + p[0].len);
@@ -292,6 +297,8 @@ uint8_t *vm__x86_rmw_slow(struct vcpu *c, const struct x86_insn *i, uint64_t lin
     load_piece(c, &p[0], c->bounce);
     if (n == 2)
         load_piece(c, &p[1], c->bounce + p[0].len);
+    if (x86_hooked(c, VM_HOOK_MEM_READ))
+        vm__x86_hook_access(c, lin, size, c->bounce, false);
     return c->bounce;
 }
 
@@ -319,6 +326,8 @@ uint8_t *vm__x86_lock_begin(struct vcpu *c, const struct x86_insn *i, uint64_t l
         (void)pieces(c, i, lin, size, X86_ACCESS_W | X86_ACCESS_RMW, i->seg, p);
         if (p[0].ram) { /* on a page with code: still atomic, but reported in lock_end */
             c->lock_page = p[0].direct ? NULL : p[0].page;
+            if (x86_hooked(c, VM_HOOK_MEM_READ))
+                vm__x86_hook_access(c, lin, size, p[0].host, false);
             return p[0].host;
         }
     }
@@ -345,6 +354,8 @@ void vm__x86_lock_end(struct vcpu *c, const struct x86_insn *i, uint64_t lin, un
         vm__x86_bus_unlock(c);
     } else if (x86_unlikely(c->lock_page != NULL)) {
         page_stored(c, c->lock_page, lin & (VM_PAGE_SIZE - 1), size);
+        if (x86_hooked(c, VM_HOOK_MEM_WRITE)) /* it is done: nothing may come in between */
+            vm__x86_hook_access(c, lin, size, p, true);
     }
 }
 

@@ -8,6 +8,7 @@
  * page under a dirty log. MMIO, pages with an armed data breakpoint, and everything while alignment checking is
  * on stay out, so they always reach the slow path.
  */
+#include "core/hook.h"
 #include "core/machine.h"
 #include "cpu/x86/exception.h"
 #include "cpu/x86/mmu.h"
@@ -174,7 +175,8 @@ void vm__x86_tlb_flush(struct vcpu *c, enum vm_flush what, uint64_t gva)
 /* Does an armed data or I/O-less breakpoint lie in the page [SDM-3B §17.2], or a debugger's? */
 static bool has_breakpoint(const struct vcpu *c, uint64_t page)
 {
-    if (vm__debug_watched(&c->cpus->m->debug, page))
+    if (vm__debug_watched(&c->cpus->m->debug, page) ||
+        vm__hook_wants(&c->cpus->m->hooks, VM_HOOK_MEM, page, page | (VM_PAGE_SIZE - 1)))
         return true;
     if (x86_likely(!(c->st.dr[7] & 0xff)))
         return false;
