@@ -35,8 +35,11 @@ struct plan {
     struct vm_job *job;
     struct piece *pieces;
     uint32_t n;
-    uint64_t next;         /* of the source: planned up to here */
-    uint64_t chunk;        /* bytes of a piece; of a cluster if compressed */
+    uint64_t next;          /* of the source: planned up to here */
+    uint64_t chunk;         /* bytes of a piece; of a cluster if compressed */
+    struct vm_extent known; /* what is at known_off: the last answer */
+    uint64_t known_off;
+    bool known_skip;
     struct vm_blk *raw_to; /* the target's file, if its bytes lie there as they are */
     _Atomic bool no_copy;  /* the host will not copy between these */
     pthread_mutex_t lock;
@@ -47,7 +50,7 @@ struct plan {
 /* ---- planning --------------------------------------------------------------------------- */
 
 /* What of the source is at @p off, down to the node that the target has below itself as well. */
-static int look(const struct plan *p, uint64_t off, uint64_t len, struct vm_extent *e, bool *skip)
+static int ask(const struct plan *p, uint64_t off, uint64_t len, struct vm_extent *e, bool *skip)
 {
     const struct vm_blk_convert *c = p->c;
     uint32_t depth;
@@ -69,6 +72,27 @@ static int look(const struct plan *p, uint64_t off, uint64_t len, struct vm_exte
         st = vm__blk_status(n, off, length, e);
     }
     return st;
+}
+
+/* The same, from the last answer where that goes on: asking a file again costs a walk along it. */
+static int look(struct plan *p, uint64_t off, uint64_t len, struct vm_extent *e, bool *skip)
+{
+    const uint64_t end = p->known_off + p->known.length;
+    if (off < p->known_off || off >= end) {
+        const int st = ask(p, off, p->c->from_off + p->c->len - off, &p->known, &p->known_skip);
+        p->known_off = off;
+        if (st != VM_OK) {
+            p->known.length = 0;
+            return st;
+        }
+    }
+    *skip = p->known_skip;
+    *e = p->known;
+    e->offset += off - p->known_off;
+    e->length -= off - p->known_off;
+    if (e->length > len)
+        e->length = len;
+    return VM_OK;
 }
 
 static void add(struct plan *p, uint64_t off, uint64_t len, const struct vm_extent *e)
