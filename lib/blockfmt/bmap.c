@@ -309,6 +309,24 @@ int vm__bmap_alloc(struct vm_bmap *b, uint64_t index, uint64_t *off)
     return st;
 }
 
+int vm__bmap_alloc_now(struct vm_bmap *b, uint64_t *off)
+{
+    bool own = b->ops->space != NULL; /* the format's way of finding room */
+    if (b->ops->place != NULL || b->ops->block_new != NULL || b->bits_bytes != 0 ||
+        (own && b->ops->space_now == NULL) || pthread_mutex_trylock(&b->alloc_lock) != 0)
+        return VM_E_AGAIN;
+    uint64_t data = (b->next + b->lead + b->align - 1) / b->align * b->align;
+    int st = own ? b->ops->space_now(b, &data) : VM_OK;
+    if (st == VM_OK && (data < b->stale || data > b->end || b->end - data < b->block_size))
+        st = VM_E_AGAIN;
+    struct vm_bmap_entry e = b->ops->decode(b, b->ops->encode(b, VM_BMAP_DATA, data));
+    if (st == VM_OK)
+        st = e.kind == VM_BMAP_DATA && e.off == data ? claim(b, data, b->block_size) : VM_E_AGAIN;
+    (void)pthread_mutex_unlock(&b->alloc_lock);
+    *off = data;
+    return st;
+}
+
 /* ---- flush ------------------------------------------------------------------------------ */
 
 /** The blocks, then what else is in the file. */

@@ -64,6 +64,9 @@ struct vm_bmap_ops {
     uint64_t (*encode)(const struct vm_bmap *b, enum vm_bmap_kind kind, uint64_t off);
     /** Find room for @p len bytes; NULL: at the end of the file. With the allocation lock. */
     int (*space)(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off);
+    /** The same without waiting, past all that was ever used: b->stale, within b->end.
+     *  @retval VM_E_AGAIN not that simple. NULL: it never is */
+    int (*space_now)(struct vm_bmap *b, uint64_t *off);
     /** The place of a block that has none yet, in place of space(). May be NULL. */
     int (*place)(struct vm_bmap *b, uint64_t index, uint64_t *off);
     /** The bytes of a block, @p at being in the file where @p in lies. NULL: as they are there. */
@@ -239,6 +242,8 @@ int vm__bmap_space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *of
 size_t vm__bmap_page_bytes(const struct vm_bmap *b, uint64_t page);
 /** A place for one more block. */
 int vm__bmap_alloc(struct vm_bmap *b, uint64_t index, uint64_t *off);
+/** The same without waiting. @retval VM_E_AGAIN the file must grow, or the like */
+int vm__bmap_alloc_now(struct vm_bmap *b, uint64_t *off);
 
 static inline pthread_mutex_t *vm__bmap_stripe(struct vm_bmap *b, uint64_t index)
 {

@@ -156,6 +156,26 @@ static int write_bits(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32
     return st;
 }
 
+/**
+ * A first write without waiting, where that is simple: there is room in the file, and nothing to
+ * copy. What was begun when it turns out not to be stays begun: a partial block.
+ */
+static int write_now(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32_t flags)
+{
+    struct vm_bmap_entry e;
+    if (b->pairs || pthread_mutex_trylock(vm__bmap_stripe(b, p.index)) != 0)
+        return VM_E_AGAIN;
+    int st = vm__bmap_get(b, p.index, flags, &e);
+    if (st == VM_OK) {
+        bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
+        st = e.kind == VM_BMAP_NONE || e.kind == VM_BMAP_ZERO
+                 ? vm__bmap_partial_write(b, p.index, p.in, p.len, sg, flags, !shows)
+                 : VM_E_AGAIN;
+    }
+    (void)pthread_mutex_unlock(vm__bmap_stripe(b, p.index));
+    return st;
+}
+
 static int write_piece(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint32_t flags)
 {
     struct vm_bmap_entry e;
@@ -165,7 +185,7 @@ static int write_piece(struct vm_bmap *b, struct piece p, struct vm_sg sg, uint3
     if (e.kind == VM_BMAP_DATA && !vm__bmap_has_bits(b))
         return vm__bmap_data_write(b, p.index, p.in, e.off + p.in, p.len, sg, flags);
     if (flags & VM_IO_NOWAIT)
-        return VM_E_AGAIN;
+        return vm__bmap_has_bits(b) ? VM_E_AGAIN : write_now(b, p, sg, flags);
     return vm__bmap_has_bits(b) ? write_bits(b, p, sg, flags) : write_unallocated(b, p, sg, flags);
 }
 

@@ -56,7 +56,8 @@ static size_t chunk_bytes(const struct vm_bmap *b, uint64_t index, uint64_t chun
     return left < VM_BMAP_CHUNK ? (size_t)left : VM_BMAP_CHUNK;
 }
 
-static int start(struct vm_bmap *b, uint64_t index, bool zeros, struct vm_bmap_partial **out)
+static int start(struct vm_bmap *b, uint64_t index, bool zeros, uint32_t flags,
+                 struct vm_bmap_partial **out)
 {
     uint64_t n = chunks(b, index);
     struct vm_bmap_partial *p = calloc(1, sizeof *p + (n + 7) / 8);
@@ -65,7 +66,8 @@ static int start(struct vm_bmap *b, uint64_t index, bool zeros, struct vm_bmap_p
     p->index = index;
     p->missing = n;
     p->zeros = zeros;
-    int st = vm__bmap_alloc(b, index, &p->at);
+    int st =
+        flags & VM_IO_NOWAIT ? vm__bmap_alloc_now(b, &p->at) : vm__bmap_alloc(b, index, &p->at);
     if (st != VM_OK) {
         free(p);
         return st;
@@ -197,13 +199,21 @@ int vm__bmap_partial_read(struct vm_bmap *b, uint64_t index, uint64_t in, size_t
     return VM_OK;
 }
 
+/** What is missing is zeros in the file already: the block is whole. */
+static bool whole_by_itself(const struct vm_bmap *b, const struct vm_bmap_partial *p)
+{
+    return p->zeros && !b->fill_new;
+}
+
 /** A chunk that is written in part and not there yet is first copied whole. */
 static int prepare_edge(struct vm_bmap *b, struct vm_bmap_partial *p, uint64_t in, uint64_t end,
-                        uint64_t chunk)
+                        uint64_t chunk, uint32_t flags)
 {
     uint64_t first = chunk * VM_BMAP_CHUNK, last = first + chunk_bytes(b, p->index, chunk);
-    if (has_chunk(p, chunk) || (in <= first && end >= last))
+    if (has_chunk(p, chunk) || (in <= first && end >= last) || whole_by_itself(b, p))
         return VM_OK;
+    if (flags & VM_IO_NOWAIT)
+        return VM_E_AGAIN;
     return copy_run(b, p, chunk, chunk + 1);
 }
 
@@ -213,17 +223,18 @@ int vm__bmap_partial_write(struct vm_bmap *b, uint64_t index, uint64_t in, size_
     struct vm_bmap_partial **link = find(b, index), *p = *link;
     int st = VM_OK;
     if (p == NULL) {
-        st = start(b, index, zeros, &p);
+        st = start(b, index, zeros, flags, &p);
         link = find(b, index);
     }
     uint64_t end = in + len, first = in / VM_BMAP_CHUNK, last = (end - 1) / VM_BMAP_CHUNK;
     if (st == VM_OK)
-        st = prepare_edge(b, p, in, end, first);
+        st = prepare_edge(b, p, in, end, first, flags);
     if (st == VM_OK)
-        st = prepare_edge(b, p, in, end, last);
+        st = prepare_edge(b, p, in, end, last, flags);
     if (st == VM_OK)
         st = vm__bmap_data_write(b, index, in, p->at + in, len, sg, flags);
     for (uint64_t c = first; st == VM_OK && c <= last; c++)
         got_chunk(p, c);
-    return st == VM_OK && p->missing == 0 ? enter(b, link) : st;
+    bool ready = st == VM_OK && (p->missing == 0 || whole_by_itself(b, p));
+    return ready ? enter(b, link) : st;
 }

@@ -187,6 +187,8 @@ int qcow2_refcount_repair(struct vm_blk *n, uint64_t cluster, uint64_t count);
 int qcow2_refcount_add(struct vm_blk *n, uint64_t off, uint64_t len, int by);
 /** @p len bytes in clusters of their own, counted once. */
 int qcow2_alloc(struct vm_blk *n, uint64_t len, uint64_t *off);
+/** One cluster without waiting, where nothing was before. @retval VM_E_AGAIN not that simple */
+int qcow2_alloc_now(struct vm_blk *n, uint64_t *off);
 /** Give back at the next flush. */
 void qcow2_free_later(struct qcow2 *s, uint64_t off, uint64_t len);
 int qcow2_refcount_write(struct vm_blk *n);

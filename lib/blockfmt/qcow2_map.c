@@ -51,6 +51,11 @@ static int space(struct vm_bmap *b, uint64_t len, uint64_t align, uint64_t *off)
     return qcow2_alloc(b->n, len, off);
 }
 
+static int space_now(struct vm_bmap *b, uint64_t *off)
+{
+    return qcow2_alloc_now(b->n, off);
+}
+
 /** Nobody names it any more. */
 static void drop_raw(struct qcow2 *s, uint64_t raw)
 {
@@ -205,6 +210,7 @@ static const struct vm_bmap_ops map_ops = {
     .decode = decode,
     .encode = encode,
     .space = space,
+    .space_now = space_now,
     .dropped = dropped,
     .page_at = page_at,
     .write_pages = write_pages,
@@ -221,6 +227,7 @@ static const struct vm_bmap_ops extended_ops = {
     .decode = decode,
     .encode = encode,
     .space = space,
+    .space_now = space_now,
     .page_at = page_at,
     .write_pages = write_pages,
     .before_table = before_table,

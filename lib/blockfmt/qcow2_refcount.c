@@ -389,6 +389,24 @@ int qcow2_alloc(struct vm_blk *n, uint64_t len, uint64_t *off)
     return st;
 }
 
+int qcow2_alloc_now(struct vm_blk *n, uint64_t *off)
+{
+    struct qcow2 *s = qcow2_of(n);
+    int st = VM_E_AGAIN;
+    if (pthread_mutex_trylock(&s->ref_lock) != 0)
+        return st;
+    uint64_t c = s->free_from, at = c * s->cluster, i = c / per_block(s);
+    bool fits = at >= s->map.stale && at <= s->map.end && s->map.end - at >= s->cluster;
+    bool there = i < s->reftable_size && s->refblocks[i] != NULL;
+    if (fits && there && get_count(s, s->refblocks[i], c % per_block(s)) == 0) {
+        st = set_unlocked(n, c, 1);
+        s->free_from = c + 1;
+        *off = at;
+    }
+    (void)pthread_mutex_unlock(&s->ref_lock);
+    return st;
+}
+
 void qcow2_free_later(struct qcow2 *s, uint64_t off, uint64_t len)
 {
     (void)pthread_mutex_lock(&s->ref_lock);
