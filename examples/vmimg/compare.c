@@ -17,7 +17,7 @@ struct compare {
 static int tell(const struct compare *o, int st, uint64_t at, uint64_t end, bool differ)
 {
     if (st < 0) {
-        say("Error while reading: %s", last());
+        say("Error while reading offset %" PRIu64 " of %s: %s", at, o->a.name, status_text(st));
         return NOT_READ;
     }
     if (differ && (st == VM_COMPARE_EQUAL || at >= end) && !o->strict && !o->quiet)

@@ -55,7 +55,8 @@ static int copy_part(const struct convert *o, vm_blk *from, vm_blk *to, uint64_t
             (o->compress ? VM_CONVERT_COMPRESS : 0) |
             (o->target_is_zero ? VM_CONVERT_TARGET_IS_ZERO : 0) |
             (o->copy_range ? VM_CONVERT_COPY_RANGE : 0) | (o->salvage ? VM_CONVERT_SALVAGE : 0) |
-            (o->target.in_order ? VM_CONVERT_IN_ORDER : 0) | (o->target.made ? VM_CONVERT_NEW : 0) |
+            (o->target.in_order ? VM_CONVERT_IN_ORDER : 0) |
+            (o->target.made && !o->target.has_backing ? VM_CONVERT_NEW : 0) |
             (o->target.has_backing ? VM_CONVERT_OWN : 0) | (o->sparse == 0 ? VM_CONVERT_FULL : 0),
         .to_off = at,
         .len = size,

@@ -59,8 +59,12 @@ const char *io_size(double value, char text[static 40])
         value /= 1024;
         unit++;
     }
-    const bool whole = value == (double)(uint64_t)value;
-    snprintf(text, 40, whole ? "%.0f %s" : unit == 0 ? "%f %s" : "%.3f %s", value, units[unit]);
+    snprintf(text, 40, unit == 0 ? "%f" : "%.3f", value);
+    char *point = strchr(text, '.');
+    if (point != NULL && strspn(point + 1, "0") == strlen(point + 1))
+        *point = '\0';
+    const size_t len = strlen(text);
+    snprintf(text + len, (size_t)(40 - len), " %s", units[unit]);
     return text;
 }
 

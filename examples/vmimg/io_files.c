@@ -36,6 +36,20 @@ static char *with_filter(const struct source *s, const char *filter)
     return name;
 }
 
+/* Options of an image become those of what a filter stands on. */
+static void put_under(struct optlist *l, const char *filter)
+{
+    struct optlist under = { 0 };
+    char name[512];
+    for (int i = 0; i < l->n; i++) {
+        snprintf(name, sizeof name, "file.%s", l->rows[i].name);
+        optlist_set(&under, name, l->rows[i].value);
+    }
+    optlist_set(&under, "driver", filter);
+    optlist_free(l);
+    *l = under;
+}
+
 /* `open -o`: options beside a name, or instead of one. */
 static char *with_options(const struct io_open *o)
 {
@@ -47,6 +61,8 @@ static char *with_options(const struct io_open *o)
         optlist_set(&l, "filename", o->name);
     if (o->format != NULL)
         optlist_set(&l, "driver", o->format);
+    if (o->copy_on_read || o->snapshot)
+        put_under(&l, o->copy_on_read ? "copy-on-read" : "overlay");
     char *json = optlist_json(&l), *name = NULL;
     if (json == NULL || asprintf(&name, "json:%s", json) < 0)
         name = NULL;
@@ -69,6 +85,10 @@ int io_open(const struct io_open *o)
     if (own != NULL) {
         s.name = own;
         s.format = NULL;
+    }
+    if (o->copy_on_read && o->read_only) {
+        free(own);
+        return say("can't open device %s: Can't use copy-on-read on read-only device", o->name);
     }
     s.keep =
         o->discard != NULL && (strcmp(o->discard, "ignore") == 0 || strcmp(o->discard, "off") == 0);

@@ -179,6 +179,8 @@ static int take_size(const struct make *m, struct optlist *l, uint64_t *size)
     const char *text = optlist_get(l, "size");
     char number[32];
     *size = m->size;
+    if (text != NULL && m->size != UINT64_MAX)
+        return say("%s: The image size must be specified only once", m->name);
     if (*size == UINT64_MAX && text != NULL && !parse_size(text, size)) {
         say("%s: Parameter 'size' expects a non-negative number below 2^64\n"
             "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"

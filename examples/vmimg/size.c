@@ -40,7 +40,7 @@ bool parse_size(const char *text, uint64_t *value)
     if (*end != '.')
         return scale(end, &unit) && !__builtin_mul_overflow(whole, unit, value);
     double part = strtod(end, &end);
-    if (!scale(end, &unit) || unit == 1 || part >= 1)
+    if (!scale(end, &unit) || (unit == 1 && part > 0) || part >= 1)
         return false;
     return !__builtin_mul_overflow(whole, unit, value) &&
            !__builtin_add_overflow(*value, (uint64_t)(part * (double)unit), value);

@@ -41,13 +41,14 @@ static int look_at_options(struct target *t, uint64_t *size)
     if (t->make.options != NULL)
         optlist_parse(&l, t->make.options, NULL);
     const char *sub = optlist_get(&l, "subformat"), *own = optlist_get(&l, "size");
-    const char *pre = optlist_get(&l, "preallocation");
     t->in_order = sub != NULL && strcmp(sub, "streamOptimized") == 0;
     t->has_backing = optlist_get(&l, "backing_file") != NULL || t->make.backing != NULL;
     int failed = 0;
     if (own != NULL && !image_size(own, size))
         failed = 1;
-    (void)pre;
+    t->own_size = own != NULL;
+    if (t->has_backing && optlist_get(&l, "backing_fmt") == NULL && t->make.backing_format == NULL)
+        failed = say("Use of backing file requires explicit backing format");
     optlist_free(&l);
     return failed;
 }
@@ -60,14 +61,15 @@ static int make_new(struct target *t, uint64_t size, bool compress)
         return say("Unknown file format '%s'", t->make.format);
     if (!(can & VM_CAN_CREATE))
         return say("Format driver '%s' does not support image creation", t->make.format);
+    if (t->make.backing != NULL && !(can & VM_CAN_BACKING_FILE))
+        return say("Backing file not supported for file format '%s'", t->make.format);
     if (look_at_options(t, &size))
         return 1;
     if (t->has_backing && !(can & VM_CAN_BACKING_FILE))
-        return say("%s: Backing file not supported for file format '%s'", t->make.name,
-                   t->make.format);
+        return say("Backing file not supported for file format '%s'", t->make.format);
     if (compress && !(can & VM_CAN_COMPRESSED))
         return say("Compression not supported for this file format");
-    t->make.size = size;
+    t->make.size = t->own_size ? UINT64_MAX : size;
     guard(t->make.name);
     const int failed = make_image(&t->make);
     if (failed)

@@ -15,7 +15,7 @@ struct target {
     bool image_opts, format_given;
 
     /* Found out. */
-    bool made, has_backing;
+    bool made, has_backing, own_size;
     bool in_order; /**< streams are written from front to back */
 };
 

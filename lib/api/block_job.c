@@ -215,7 +215,7 @@ static vm_job *start(struct vm_job *job)
 /* A new image: does it read as zeros where nobody has written? */
 static bool begins_with_zeros(const struct vm_blk *n)
 {
-    if (n->backing != NULL || !(n->drv->can & VM_CAN_ZERO_INIT))
+    if (n->backing != NULL || n->backing_name != NULL || !(n->drv->can & VM_CAN_ZERO_INIT))
         return false;
     return strcmp(n->drv->name, "raw") != 0 || begins_with_zeros(n->file);
 }

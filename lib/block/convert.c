@@ -19,6 +19,7 @@ enum {
     PLAN = 2048,
     GRAIN = 4096, /* zeros are looked for in units of this */
     MAX_BUFFERS = 64,
+    SECTOR = 512,
 };
 
 enum kind { COPY, ZERO };
@@ -55,8 +56,13 @@ static int ask(const struct plan *p, uint64_t off, uint64_t len, struct vm_exten
     const struct vm_blk_convert *c = p->c;
     uint32_t depth;
     *skip = false;
-    if (c->backing == NULL)
-        return vm__blk_status_chain(c->from, off, len, e, &depth);
+    if (c->backing == NULL) {
+        const int st = vm__blk_status_chain(c->from, off, len, e, &depth);
+        if (st == VM_OK || !c->salvage)
+            return st;
+        *e = (struct vm_extent) { .length = len < SECTOR ? len : SECTOR, .flags = VM_EXTENT_DATA };
+        return VM_OK; /* reading will show what is there */
+    }
     struct vm_blk *n = c->from;
     int st = vm__blk_status(n, off, len, e);
     while (st == VM_OK && !(e->flags & VM_EXTENT_ALLOCATED)) {

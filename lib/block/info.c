@@ -94,11 +94,9 @@ static void add_backing(json_t *o, const struct vm_blk *n)
     char *full = n->backing != NULL && n->backing_overridden
                      ? strdup(n->backing->name)
                      : vm__blk_relative(n->filename, n->backing_name);
-    json_object_set_new(o, "backing-filename", json_string(n->backing_name));
     if (full != NULL)
         json_object_set_new(o, "full-backing-filename", json_string(full));
-    if (n->backing_format != NULL)
-        json_object_set_new(o, "backing-filename-format", json_string(n->backing_format));
+    json_object_set_new(o, "backing-filename", json_string(n->backing_name));
     free(full);
 }
 
@@ -109,6 +107,9 @@ struct json_t *vm__blk_info_json(struct vm_blk *n)
     if (st != VM_OK)
         return NULL;
     json_t *o = json_object();
+    /* In the order in which the tool prints them: people compare texts. */
+    if (n->backing_name != NULL && n->backing_format != NULL)
+        json_object_set_new(o, "backing-filename-format", json_string(n->backing_format));
     set_u64(o, "virtual-size", vm__blk_size(n));
     json_object_set_new(o, "filename", json_string(n->name));
     if (info.cluster_size != 0)
@@ -122,7 +123,8 @@ struct json_t *vm__blk_info_json(struct vm_blk *n)
     if (info.has_compressed_clusters)
         json_object_set_new(o, "compressed", json_true());
     if (info.specific != NULL)
-        json_object_set_new(o, "format-specific", info.specific);
+        json_object_set_new(o, "format-specific",
+                            json_pack("{s:s, s:o}", "type", n->drv->name, "data", info.specific));
     add_backing(o, n);
     json_object_set_new(o, "dirty-flag", json_boolean(info.dirty));
     st = add_snapshots(o, n);

@@ -50,7 +50,7 @@ struct vm_blk_create;
 struct vm_buf;
 
 enum {
-    VM_BLK_MAX_CHILDREN = 64,  /**< besides file and backing: VMDK extents, quorum */
+    VM_BLK_MAX_CHILDREN = 640, /**< besides file and backing: VMDK extents of 2 GiB each */
     VM_BLK_MAX_CHAIN = 200,    /**< nodes on the longest way down; a longer one is refused */
     VM_BLK_NAME_BYTES = 32,    /**< of a node name, with its NUL */
     VM_BLK_PROBE_BYTES = 4096, /**< of the image that probe() sees, fewer if it is shorter */

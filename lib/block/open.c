@@ -306,7 +306,8 @@ static char *make_name(const struct want *w, const struct vm_blk *n)
 {
     const bool plain = vm__opt_each(w->o, says_more, NULL) == 0;
     const struct vm_blk *file = n->file != NULL ? n->file : n;
-    if (w->name != NULL && plain)
+    const bool prefixed = w->name != NULL && strncmp(w->name, "file:", 5) == 0;
+    if (w->name != NULL && plain && !(prefixed && n->filename != NULL))
         return strdup(w->name);
     if (n->filename != NULL && plain && strcmp(file->drv->name, "file") == 0)
         return strdup(n->filename);

@@ -60,7 +60,9 @@ int vm__parse_size(const char *text, uint64_t *value)
         return VM_E_INVAL;
     const uint64_t unit = UINT64_C(1) << (10 * (at - letters));
     if (dot != NULL) {
-        if (unit == 1 || !isdigit((unsigned char)dot[1])) /* no half bytes */
+        const bool half_byte = unit == 1 && dot[1 + strspn(dot + 1, "0")] != '\0' &&
+                               isdigit((unsigned char)dot[1 + strspn(dot + 1, "0")]);
+        if (half_byte || !isdigit((unsigned char)dot[1]))
             return VM_E_INVAL;
         part = fraction(dot + 1, unit);
     }

@@ -246,6 +246,10 @@ static int open_image(struct vm_blk *n, struct vm_blk_options *o, const char *na
     return n->file != NULL ? VM_OK : vm_last_error()->code;
 }
 
+/* Requests here have no sizes that would be in the way: taken, and not needed. */
+static const char *const limits[] = { "max-transfer", "opt-write-zero", "max-write-zero",
+                                      "opt-discard", "max-discard" };
+
 static int blkdebug_open(struct vm_blk *n, struct vm_blk_options *o)
 {
     struct blkdebug *s = n->state;
@@ -254,6 +258,8 @@ static int blkdebug_open(struct vm_blk *n, struct vm_blk_options *o)
     uint64_t align = 0;
     bool perms = false;
     int st = vm__opt_size(o, "align", &align);
+    for (size_t i = 0; st == VM_OK && i < sizeof limits / sizeof limits[0]; i++)
+        st = vm__opt_size(o, limits[i], &align);
     if (st == VM_OK)
         st = vm__opt_bool(o, "take-child-perms", &perms);
     if (st != VM_OK)
@@ -271,6 +277,8 @@ static int blkdebug_open(struct vm_blk *n, struct vm_blk_options *o)
             *image++ = '\0';
         if (st == VM_OK && name[9] != '\0' && config == NULL)
             config = name + 9;
+    } else {
+        image = name; /* a name beside options is that of the image */
     }
     if (st == VM_OK && config != NULL && *config != '\0')
         st = read_config(n, config);

@@ -193,12 +193,16 @@ int vm__bmap_node_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm
 static inline int vm__bmap_data_read(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at,
                                      size_t len, struct vm_sg sg, uint32_t flags)
 {
+    if (!(flags & VM_IO_NOWAIT))
+        vm__blk_event(b->file, "read_aio");
     return b->ops->data_read != NULL ? b->ops->data_read(b, index, in, at, len, sg, flags)
                                      : vm__blk_readv(b->data, at, len, sg, flags);
 }
 static inline int vm__bmap_data_write(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at,
                                       size_t len, struct vm_sg sg, uint32_t flags)
 {
+    if (!(flags & VM_IO_NOWAIT))
+        vm__blk_event(b->file, "write_aio");
     return b->ops->data_write != NULL ? b->ops->data_write(b, index, in, at, len, sg, flags)
                                       : vm__blk_writev(b->data, at, len, sg, flags);
 }

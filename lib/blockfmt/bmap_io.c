@@ -221,6 +221,24 @@ static int write_zeros(struct vm_bmap *b, struct piece p, uint32_t flags)
     return VM_OK;
 }
 
+/** What of an unallocated block is not asked to be zero reads as zeros anyway. */
+static bool rest_is_zero(struct vm_bmap *b, struct piece p)
+{
+    struct vm_blk *below = b->n->backing;
+    const uint64_t size = vm__blk_size(below);
+    uint64_t off = b->base + p.index * b->block_size;
+    const uint64_t end = off + vm__bmap_bytes(b, p.index);
+    while (off < end && off < size) {
+        struct vm_extent e;
+        uint32_t depth;
+        if (vm__blk_status_chain(below, off, end - off, &e, &depth) != VM_OK ||
+            !(e.flags & VM_EXTENT_ZERO))
+            return false;
+        off += e.length;
+    }
+    return true;
+}
+
 static int zero_piece(struct vm_bmap *b, struct piece p, uint32_t flags)
 {
     bool whole = p.in == 0 && p.len >= vm__bmap_bytes(b, p.index), done = false;
@@ -230,9 +248,11 @@ static int zero_piece(struct vm_bmap *b, struct piece p, uint32_t flags)
     bool plain = !b->opaque; /* zeros in the file are zeros */
     if (st == VM_OK && (e.kind != VM_BMAP_DATA || !plain)) {
         bool shows = e.kind == VM_BMAP_NONE && b->n->backing != NULL;
-        done = !shows && (e.kind == VM_BMAP_NONE || e.kind == VM_BMAP_ZERO) &&
+        done = (e.kind == VM_BMAP_ZERO || (e.kind == VM_BMAP_NONE && !shows && !b->has_zero)) &&
                !vm__bmap_partial_has(b, p.index);
-        if (!done && whole && b->has_zero && !vm__bmap_partial_has(b, p.index)) {
+        whole = whole || (shows && b->has_zero && rest_is_zero(b, p));
+        if (!done && (whole || (e.kind == VM_BMAP_NONE && !shows)) && b->has_zero &&
+            !vm__bmap_partial_has(b, p.index)) {
             st = vm__bmap_set(b, p.index, VM_BMAP_ZERO, 0);
             done = true;
         }

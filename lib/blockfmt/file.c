@@ -411,12 +411,11 @@ static int check_kind(const struct vm_blk *n, const struct vm_file_info *info)
                    ? VM_OK
                    : vm__fail(VM_E_INVAL, "'file' driver requires '%.200s' to be a regular file",
                               n->filename);
-    return info->kind == VM_FILE_BLOCK
+    return info->kind == VM_FILE_BLOCK || info->kind == VM_FILE_CHAR
                ? VM_OK
                : vm__fail(VM_E_INVAL,
-                          "'host_device' driver requires '%.200s' to be either a character or "
-                          "block device",
-                          n->filename);
+                          "'%s' driver requires '%.200s' to be either a character or block device",
+                          n->drv->name, n->filename);
 }
 
 static int look_at(struct vm_blk *n, int fd)
@@ -440,6 +439,18 @@ static int look_at(struct vm_blk *n, int fd)
     return st;
 }
 
+/* "file:a" is a; where that looks like a protocol again, "./a" (the prefix has room for it). */
+static void strip_prefix(char *name)
+{
+    const char *rest = name + 5;
+    const bool again = rest[strcspn(rest, ":/")] == ':';
+    memmove(again ? name + 2 : name, rest, strlen(rest) + 1);
+    if (again) {
+        name[0] = '.';
+        name[1] = '/';
+    }
+}
+
 static int file_open(struct vm_blk *n, struct vm_blk_options *o)
 {
     struct file *f = n->state;
@@ -452,7 +463,7 @@ static int file_open(struct vm_blk *n, struct vm_blk_options *o)
     if (n->filename == NULL || *n->filename == '\0')
         return vm__fail(VM_E_INVAL, "The '%s' block driver requires a file name", n->drv->name);
     if (strncmp(n->filename, "file:", 5) == 0)
-        memmove(n->filename, n->filename + 5, strlen(n->filename + 5) + 1);
+        strip_prefix(n->filename);
     f->fd = open_fd(n, n->flags);
     if (f->fd < 0)
         return f->fd;
@@ -543,6 +554,7 @@ static int file_remove(struct vm_blk_env *env, const char *name)
 
 static const char *const file_prefixes[] = { "file", NULL };
 static const char *const device_prefixes[] = { "host_device", NULL };
+static const char *const cdrom_prefixes[] = { "host_cdrom", NULL };
 
 const struct vm_blk_driver vm__file_driver = {
     .name = "file",
@@ -569,23 +581,17 @@ const struct vm_blk_driver vm__file_driver = {
     .remove = file_remove,
 };
 
-const struct vm_blk_driver vm__host_device_driver = {
-    .name = "host_device",
-    .summary = "A block device of the host",
-    .kind = VM_BLK_PROTOCOL,
-    .can = VM_CAN_NOWAIT | VM_CAN_FUA,
-    .state_size = sizeof(struct file),
-    .prefixes = device_prefixes,
-    .open_options = open_options,
-    .open = file_open,
-    .close = file_close,
-    .read = file_read,
-    .write = file_write,
-    .zero = file_zero,
-    .discard = file_discard,
-    .flush = file_flush,
-    .status = file_status,
-    .truncate = file_truncate,
-    .info = file_info,
-    .reopen = file_reopen,
-};
+/* Drives and disks of the host: the same, by two names. */
+#define DEVICE(text, line, names)                                                                  \
+    {                                                                                              \
+        .name = text, .summary = line, .kind = VM_BLK_PROTOCOL, .can = VM_CAN_NOWAIT | VM_CAN_FUA, \
+        .state_size = sizeof(struct file), .prefixes = names, .open_options = open_options,        \
+        .open = file_open, .close = file_close, .read = file_read, .write = file_write,            \
+        .zero = file_zero, .discard = file_discard, .flush = file_flush, .status = file_status,    \
+        .truncate = file_truncate, .info = file_info, .reopen = file_reopen,                       \
+    }
+
+const struct vm_blk_driver vm__host_device_driver =
+    DEVICE("host_device", "A block device of the host", device_prefixes);
+const struct vm_blk_driver vm__host_cdrom_driver =
+    DEVICE("host_cdrom", "A CD drive of the host", cdrom_prefixes);

@@ -116,22 +116,21 @@ static int check_header(struct vm_blk *n)
     if (unknown != 0)
         return vm__fail(VM_E_NOTSUP, "Unsupported QED features: %llx", (unsigned long long)unknown);
     s->cluster = vm_le32(h + QED_CLUSTER_AT);
+    if (!qed_sizes_ok(s->cluster, 1))
+        return vm__fail(VM_E_CORRUPT, "QED cluster size is invalid");
     if (!qed_sizes_ok(s->cluster, vm_le32(h + QED_TABLE_AT)))
-        return vm__fail(VM_E_CORRUPT, "QED cluster size %u or table size %u is not allowed",
-                        s->cluster, vm_le32(h + QED_TABLE_AT));
+        return vm__fail(VM_E_CORRUPT, "QED table size is invalid");
     s->table_bytes = vm_le32(h + QED_TABLE_AT) * s->cluster;
     s->header_clusters = vm_le32(h + QED_HEADER_CLUSTERS_AT);
     s->l1_off = vm_le64(h + QED_L1_AT);
     uint64_t size = vm_le64(h + QED_SIZE_AT), entries = s->table_bytes / 8, most;
     if (s->header_clusters == 0 || s->header_clusters > (1u << 20) || !valid_offset(s, s->l1_off) ||
         !vm_in_range(s->l1_off, s->table_bytes, vm__blk_size(n->file)))
-        return vm__fail(VM_E_CORRUPT, "The first-level table at 0x%llx lies outside of the file",
-                        (unsigned long long)s->l1_off);
+        return vm__fail(VM_E_CORRUPT, "QED table offset is invalid");
     if (!vm_mul_u64(entries * entries, s->cluster, &most))
         most = UINT64_MAX;
     if (size > most || size > VM_BLK_MAX_SIZE)
-        return vm__fail(VM_E_CORRUPT, "The image size %llu is larger than its tables can hold",
-                        (unsigned long long)size);
+        return vm__fail(VM_E_CORRUPT, "QED image size is invalid");
     atomic_store(&n->size, size);
     return VM_OK;
 }

@@ -306,8 +306,8 @@ static int vmdk_info(struct vm_blk *n, struct vm_blk_info *out)
     (void)json_object_set_new(data, "cid", json_integer(s->cid));
     (void)json_object_set_new(data, "parent-cid", json_integer(s->parent_cid));
     (void)json_object_set_new(data, "extents", list);
-    out->specific = json_pack("{s:s,s:o}", "type", "vmdk", "data", data);
-    return out->specific != NULL ? VM_OK : vm__fail_nomem(0);
+    out->specific = data;
+    return VM_OK;
 }
 
 const struct vm_blk_driver vm__vmdk_driver = {
