@@ -14,7 +14,7 @@ CARDS = {
                  "8139too"),
     "e1000": ("e1000", ["drivers/net/ethernet/intel/e1000/e1000"], "e1000"),
     "virtio": ("virtio-net-pci",
-               ["drivers/virtio/virtio", "drivers/virtio/virtio_ring",
+               ["drivers/virtio/virtio_ring", "drivers/virtio/virtio",
                 "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci_modern_dev",
                 "drivers/virtio/virtio_pci", "net/core/failover", "drivers/net/net_failover",
                 "drivers/net/virtio_net"], "virtio_net"),

@@ -17,6 +17,7 @@ extern const struct vm_dev_class vm__debugcon_class, vm__isa_debug_exit_class, v
 extern const struct vm_dev_class vm__pvpanic_class, vm__pc_testdev_class, vm__pci_testdev_class;
 extern const struct vm_dev_class vm__vga_class;
 extern const struct vm_dev_class vm__virtio_blk_class, vm__virtio_rng_class;
+extern const struct vm_dev_class vm__rtl8139_class, vm__e1000_class, vm__virtio_net_class;
 extern const struct vm_dev_class vm__piix3_ide_class, vm__ata_disk_class, vm__atapi_class;
 
 #endif

@@ -45,6 +45,7 @@ void fake_init_with(struct fake_machine *f, const struct vm_dev_class *const *cl
     assert(registry != NULL);
     registry->devices = classes != NULL ? classes : no_classes;
     registry->blocks = vm__registry.blocks;
+    registry->nets = vm__registry.nets;
     f->ctx = vm__ctx_new(registry, NULL);
     assert(f->ctx != NULL);
     struct vm_config *cfg = vm__config_new(f->ctx, NULL, NULL);

@@ -385,6 +385,59 @@ void vm__virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t writt
         split_push(q, c, written);
 }
 
+static void split_push_all(struct virtq *q, const struct virtq_chain *c, const uint32_t *written,
+                           unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t e[8];
+        const unsigned at = (q->next_used + i) & (q->size - 1u);
+        vm_put_le32(e, c[i].id);
+        vm_put_le32(e + 4, written[i]);
+        if (!put(q, q->device + 4 + 8u * at, e, sizeof e))
+            return;
+    }
+    atomic_thread_fence(memory_order_release);
+    q->next_used = (uint16_t)(q->next_used + n);
+    q->unsignalled = (uint16_t)(q->unsignalled + n);
+    (void)put16(q, q->device + 2, q->next_used);
+}
+
+/** The flags of the first one come last: the driver looks at no other before. */
+static void packed_push_all(struct virtq *q, const struct virtq_chain *c, const uint32_t *written,
+                            unsigned n)
+{
+    uint64_t at[VIRTQ_TOGETHER];
+    uint16_t flags[VIRTQ_TOGETHER];
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t d[6];
+        at[i] = q->desc + (uint64_t)q->next_used * DESC_SIZE;
+        flags[i] = q->used_wrap ? DESC_AVAIL | DESC_USED : 0;
+        vm_put_le32(d, written[i]);
+        vm_put_le16(d + 4, c[i].id);
+        if (!put(q, at[i] + 8, d, sizeof d))
+            return;
+        advance(q, &q->next_used, &q->used_wrap, c[i].n_desc);
+        q->unsignalled = (uint16_t)(q->unsignalled + c[i].n_desc);
+    }
+    atomic_thread_fence(memory_order_release);
+    for (unsigned i = n; i-- > 0;) {
+        if (i == 0)
+            atomic_thread_fence(memory_order_release);
+        (void)put16(q, at[i] + 14, flags[i]);
+    }
+}
+
+void vm__virtq_push_all(struct virtq *q, const struct virtq_chain *c, const uint32_t *written,
+                        unsigned n)
+{
+    if (!q->enabled || !vm__virtio_runs(q->v) || n == 0 || n > VIRTQ_TOGETHER)
+        return;
+    if (is_packed(q))
+        packed_push_all(q, c, written, n);
+    else
+        split_push_all(q, c, written, n);
+}
+
 void vm__virtq_signal(struct virtq *q)
 {
     if (q->unsignalled == 0 || !q->enabled || !vm__virtio_runs(q->v))

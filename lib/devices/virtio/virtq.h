@@ -22,7 +22,10 @@
 
 struct virtio;
 
-enum { VIRTQ_MAX_SIZE = 1024 }; /**< descriptors of a ring, and buffers of a chain */
+enum {
+    VIRTQ_MAX_SIZE = 1024, /**< descriptors of a ring, and buffers of a chain */
+    VIRTQ_TOGETHER = 64,   /**< chains given back at once */
+};
 
 /** Where a queue stands. */
 struct virtq {
@@ -62,6 +65,9 @@ struct virtq_chain {
 bool vm__virtq_pop(struct virtq *q, struct virtq_chain *c);
 /** Give a chain back, @p written bytes of whose in buffers were filled. */
 void vm__virtq_push(struct virtq *q, const struct virtq_chain *c, uint32_t written);
+/** Give several back at once: the driver sees all of them or none. At most VIRTQ_TOGETHER. */
+void vm__virtq_push_all(struct virtq *q, const struct virtq_chain *c, const uint32_t *written,
+                        unsigned n);
 /** Undo the last pop: nothing was done with the chain. */
 void vm__virtq_unpop(struct virtq *q, const struct virtq_chain *c);
 /** Interrupt the driver for what was pushed, if it wants to know. */
