@@ -4,8 +4,9 @@
  * The user network: a router, DHCP, DNS and TFTP server in this process, and connections of the
  * guest as sockets of this process; by libslirp.
  *
- * libslirp's parsers get nothing but ARP and IP, of bounded length and with complete checksums, and
- * it is never entered twice at a time. A guest that opens more sockets than SOCKETS_MOST is not
+ * libslirp's parsers get nothing but ARP and IP, whole packets of bounded length with complete
+ * checksums (packets that the guest itself cut into fragments are lost), and it is never entered
+ * twice at a time. A guest that opens more sockets than SOCKETS_MOST is not
  * given new ones until others end: descriptors belong to the whole process.
  *
  * Not saved with the machine: what goes through connections of a machine that was restored ends.
@@ -63,6 +64,15 @@ static bool opens(const uint8_t *f, size_t len)
     return p.proto != PROTO_UDP || vm_be16(f + p.l4 + 2) != PORT_DHCP;
 }
 
+/** IPv4 with options, or a piece of a packet. libslirp 4.7 puts pieces together in a way that
+ *  garbage makes it follow pointers out of packets; it gets none. */
+static bool is_unsafe(const uint8_t *f, size_t len)
+{
+    enum { IP = 14, FRAGMENT = 0x3fff };
+    return len >= IP + 20 && vm_be16(f + 12) == ETHER_IP4 &&
+           (f[IP] != 0x45 || (vm_be16(f + IP + 6) & FRAGMENT) != 0);
+}
+
 static bool user_send(void *opaque, const struct vm_net_frame *frame)
 {
     struct user *u = opaque;
@@ -75,7 +85,7 @@ static bool user_send(void *opaque, const struct vm_net_frame *frame)
     if (f == NULL || frame->len > IP_MOST)
         return true;
     const uint16_t type = vm_be16(f + 12);
-    if ((type != ETHER_ARP && type != ETHER_IP4 && type != ETHER_IP6) ||
+    if ((type != ETHER_ARP && type != ETHER_IP4 && type != ETHER_IP6) || is_unsafe(f, frame->len) ||
         (u->n_sockets >= SOCKETS_MOST && opens(f, frame->len)))
         return true;
     if (frame->meta.flags & VM_NET_NEEDS_CSUM) {
