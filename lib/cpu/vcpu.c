@@ -236,6 +236,9 @@ static int translate(struct vm_cpu *cpu, uint64_t gva, int access, uint64_t *gpa
 
 static void *state(struct vm_cpu *cpu)
 {
+    struct vcpu *c = vm__vcpu(cpu);
+
+    c->cpus->engine->store(c);
     return &vm__vcpu(cpu)->st;
 }
 

@@ -200,10 +200,7 @@ int vm__kvm_finish(struct vcpu *c, struct vm_exit *exit)
     struct kvm_cpu *k = vm__kvm_cpu(c);
 
     while (k->unfinished) {
-        if (k->kick.has_now)
-            atomic_store(k->kick.now, 1);
-        else
-            vm__kvm_kick_after(&k->kick, 1); /* the signal is there before anything runs */
+        vm__kvm_kick_self(&k->kick);
         k->unfinished = false;
         const int r = vm__kvm_ioctl(k, KVM_RUN, NULL);
         if (r == -EINTR || r == -EAGAIN) {

@@ -292,6 +292,14 @@ void vm__kvm_kick_after(struct kvm_kick *k, uint64_t ns)
         signal_after(k, ns);
 }
 
+void vm__kvm_kick_self(struct kvm_kick *k)
+{
+    if (k->has_now)
+        atomic_store(k->now, 1);
+    else
+        (void)syscall(SYS_tgkill, getpid(), atomic_load(&k->tid), k->signal);
+}
+
 void vm__kvm_kick_consume(struct kvm_kick *k)
 {
     if (k->signal == 0)

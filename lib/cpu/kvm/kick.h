@@ -61,6 +61,8 @@ int vm__kvm_kick_begin(struct kvm_kick *k, const struct kvm_sys *sys, int vcpu_f
 void vm__kvm_kick_end(struct kvm_kick *k);
 /** KVM_RUN is to come back after @p ns; 0: no bound. */
 void vm__kvm_kick_after(struct kvm_kick *k, uint64_t ns);
+/** The next KVM_RUN of this thread is to come back at once. */
+void vm__kvm_kick_self(struct kvm_kick *k);
 /** KVM_RUN came back with EINTR: take back what made it. */
 void vm__kvm_kick_consume(struct kvm_kick *k);
 

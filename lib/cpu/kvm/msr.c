@@ -139,7 +139,8 @@ int vm__kvm_get_msrs(struct vcpu *c)
  * machine does. So it is set whenever the clock has stood since, and when the guest moved it, which
  * is an exit. A busy host makes the clock wait at a deadline (core/clock.h) that KVM's TSC has
  * passed: when another engine takes over, what it is ahead goes into the offsets of all processors
- * alike, and it does not go back. */
+ * alike, and it does not go back. So does a KVM whose TSC cannot be set, because it is software and
+ * RDTSC is the host's. */
 
 int vm__kvm_sync_tsc(struct vcpu *c)
 {
@@ -164,7 +165,7 @@ void vm__kvm_settle_tsc(struct vcpu *c)
     const uint64_t soft = vm__x86_tsc(c) - c->st.msr.tsc_offset;
     const uint64_t seen = atomic_load(&vm__kvm_of(c)->tsc_seen);
 
-    if (seen > soft && seen - soft < c->cpus->tsc_hz)
+    if (seen > soft)
         c->st.msr.tsc_offset += seen - soft;
 }
 

@@ -25,6 +25,7 @@
 #include "cpu/x86/code_page.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/mmu.h"
 #include "host/time.h"
 
 enum { STEP_MAX = 64, UNBOUNDED = 500000, LEAST_NS = 20000 };
@@ -81,7 +82,12 @@ static int interrupt(struct vcpu *c, struct vm_exit *exit)
     k->run->request_interrupt_window = 0;
     if (!vm__x86_intr_waits(c))
         return X86_POLL_RUN;
-    if (!k->fresh && !k->unfinished && k->run->if_flag && k->run->ready_for_interrupt_injection) {
+    /* Carry the last access out first: then it is known whether the guest can take one now, before
+     * its next instruction. */
+    const int stop = vm__kvm_finish(c, exit);
+    if (stop != X86_POLL_RUN || !k->inside)
+        return stop;
+    if (!k->fresh && k->run->if_flag && k->run->ready_for_interrupt_injection) {
         struct kvm_interrupt i = { .irq = (uint32_t)vm__x86_intr_ack(c) };
         const int err = vm__kvm_ioctl(k, KVM_INTERRUPT, &i);
         if (err < 0)
@@ -213,24 +219,46 @@ static void end(struct vcpu *c, const struct stretch *s, uint64_t max_insns)
     c->insns_limit += took < max_insns ? took : max_insns;
 }
 
-/* One instruction by single-step, unless something else came first. */
-static void count_step(struct vcpu *c, struct stretch *s, uint32_t reason_was)
+/* Count a single step. An access that came out to be done here is carried to its end, or the step
+ * would be one that does two instructions. */
+static int count_step(struct vcpu *c, struct stretch *s, int stop, struct vm_exit *exit)
 {
-    if (s->stepped && reason_was == KVM_EXIT_DEBUG) {
+    struct kvm_cpu *k = vm__kvm_cpu(c);
+    bool whole = k->run->exit_reason == KVM_EXIT_DEBUG || k->run->exit_reason == KVM_EXIT_HLT;
+
+    if (stop == X86_POLL_RUN && k->unfinished) {
+        stop = vm__kvm_finish(c, exit);
+        whole = true;
+    }
+    if (whole && s->steps != 0) {
         s->steps--;
         c->insns_limit++;
     }
+    return stop;
 }
 
-static int interpret(struct vcpu *c, struct stretch *s, struct vm_exit *exit)
+static int interpret(struct vcpu *c, struct stretch *s, uint64_t steps, struct vm_exit *exit)
 {
     const uint64_t before = vm__x86_insns(c);
-    const int stop = vm__kvm_interpret(c, s->stepped ? s->steps : 10000, exit);
+    const int stop = vm__kvm_interpret(c, s->stepped ? steps : 10000, exit);
     const uint64_t done = vm__x86_insns(c) - before;
 
     if (s->stepped)
         s->steps -= done < s->steps ? done : s->steps;
     return stop;
+}
+
+/* A step over HLT loses the halt where KVM is software, so it is taken here. */
+static bool at_hlt(struct vcpu *c)
+{
+    const uint64_t lin = x86_is64(c) ? c->st.rip : (uint32_t)(c->st.seg[X86_CS].base + c->st.rip);
+    struct vm_mem_page pg;
+    struct x86_walk w;
+
+    if (!vm__x86_peek(c, lin, &w))
+        return false;
+    vm__mem_page(c->cpus->m, VM_VIEW_NORMAL, w.gpa, &pg);
+    return pg.host != NULL && pg.host[w.gpa & (VM_PAGE_SIZE - 1)] == 0xf4;
 }
 
 static int one_round(struct vcpu *c, struct stretch *s, struct vm_exit *exit)
@@ -245,10 +273,13 @@ static int one_round(struct vcpu *c, struct stretch *s, struct vm_exit *exit)
         return stop;
     if (used_up(s))
         return VM_CPU_BUDGET;
-    if (vm__kvm_needs_interp(c)) {
-        stop = k->inside ? leave(c, exit) : X86_POLL_RUN;
-        return stop != X86_POLL_RUN ? stop : interpret(c, s, exit);
-    }
+    const bool here = vm__kvm_needs_interp(c);
+    if ((here || s->stepped) && k->inside)
+        stop = leave(c, exit);
+    if (stop != X86_POLL_RUN)
+        return stop;
+    if (here || (s->stepped && at_hlt(c)))
+        return interpret(c, s, here ? s->steps : 1, exit);
     int err = vm__kvm_arm(c, s->stepped);
     if (err < 0)
         return (int)vm__kvm_fail(exit, err, "KVM_SET_GUEST_DEBUG");
@@ -262,8 +293,7 @@ static int one_round(struct vcpu *c, struct stretch *s, struct vm_exit *exit)
     }
     k->run->exit_reason = KVM_EXIT_UNKNOWN;
     stop = enter_guest(c, exit);
-    count_step(c, s, k->run->exit_reason);
-    return stop;
+    return s->stepped ? count_step(c, s, stop, exit) : stop;
 }
 
 enum vm_cpu_stop vm__kvm_run(struct vcpu *c, uint64_t max_insns, struct vm_exit *exit)
