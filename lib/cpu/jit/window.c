@@ -18,6 +18,7 @@
 #include "cpu/jit/translate.h"
 
 enum { SPAN = 512, STACK_WINDOWS = 2, MAX_AGAIN = 24 };
+_Static_assert(X86_JIT_WINDOWS % 2 == 0 && STACK_WINDOWS % 2 == 0, "even: read, odd: write");
 
 /* ---- which registers an instruction changes ---- */
 
@@ -275,7 +276,8 @@ static bool slot_is_live(const struct jit_tr *t, unsigned slot)
     return false;
 }
 
-/* A window that no group of this block relies on. */
+/* A window that no group of this block relies on. Places share windows: so the even ones are for reading
+ * and the odd ones for writing, or a write would pass where only a read was allowed. */
 static unsigned new_slot(struct jit_tr *t, const struct jit_ref *f, bool write)
 {
     unsigned slot = write;
@@ -283,7 +285,8 @@ static unsigned new_slot(struct jit_tr *t, const struct jit_ref *f, bool write)
     if (f != NULL && f->base == X86_RSP && f->seg == 0 && !slot_is_live(t, slot))
         return slot;
     do
-        slot = STACK_WINDOWS + t->k->next_window++ % (X86_JIT_WINDOWS - STACK_WINDOWS);
+        slot = STACK_WINDOWS + write +
+               2 * (t->k->next_window++ % ((X86_JIT_WINDOWS - STACK_WINDOWS) / 2));
     while (slot_is_live(t, slot));
     return slot;
 }
