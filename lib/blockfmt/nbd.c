@@ -5,7 +5,7 @@
  *
  * Requests come from many threads at once and are all in flight on one connection; a thread of the
  * node's own receives what the server says. If the connection is lost that thread makes a new one;
- * requests wait for it as long as `reconnect-delay` says, and are repeated.
+ * requests wait for it as long as `reconnect-delay` says, and are repeated (nbd_link.c).
  *
  * Spec: [NBD "Request types"], [NBD "Size constraints"].
  */
@@ -27,25 +27,9 @@
 #include "host/time.h"
 
 enum {
+    RETRY_NS = 100000000,
     MAX_REQUEST = 32 << 20, /* unless the server says otherwise */
     MAX_RANGE = 1 << 30,    /* of requests that carry no bytes */
-    RETRY_NS = 1000000000,
-};
-
-struct client {
-    struct nbd_target target;
-    uint64_t max_request, min_block;
-    bool can_flush, can_fua, can_trim, can_zero, can_fast_zero, can_status;
-
-    pthread_t thread;
-    int wake;
-    pthread_mutex_t lock; /* what follows */
-    pthread_cond_t changed;
-    struct nbd_handle *h; /* NULL: there is no connection now */
-    uint32_t issuing;     /* threads that are in a call with `h` */
-    bool quit;
-
-    pthread_mutex_t rmw_lock; /* writes of parts of a block */
 };
 
 /* One request; on the stack of the thread that waits for it. */
@@ -108,21 +92,6 @@ static int64_t issue(struct nbd_handle *h, struct call *c)
                                 done, c->flags);
 }
 
-/* With the lock: a connection, or NULL when it did not come in time. */
-static struct nbd_handle *connection(struct client *s, uint64_t deadline)
-{
-    while (s->h == NULL && !s->quit) {
-        const uint64_t now = vm__host_ns();
-        if (now >= deadline)
-            return NULL;
-        pthread_mutex_unlock(&s->lock);
-        struct vm_wait none = { -1, 0, 0 };
-        (void)vm__socket_wait(&none, 1, 10000000);
-        pthread_mutex_lock(&s->lock);
-    }
-    return s->h;
-}
-
 static bool lost(const struct nbd_handle *h, int error)
 {
     return error == ENOTCONN || error == ESHUTDOWN || error == EPIPE || error == ECONNRESET ||
@@ -131,10 +100,10 @@ static bool lost(const struct nbd_handle *h, int error)
 }
 
 /* @return 0, an errno, or -1: the connection was lost */
-static int try_call(struct client *s, struct call *c, uint64_t deadline)
+static int try_call(struct nbd_client *s, struct call *c, uint64_t deadline)
 {
     pthread_mutex_lock(&s->lock);
-    struct nbd_handle *h = connection(s, deadline);
+    struct nbd_handle *h = vm__nbd_connection(s, deadline);
     if (h != NULL)
         s->issuing++;
     pthread_mutex_unlock(&s->lock);
@@ -161,7 +130,7 @@ static int try_call(struct client *s, struct call *c, uint64_t deadline)
     return gone ? -1 : c->error;
 }
 
-static int perform(struct client *s, struct call *c)
+static int perform(struct nbd_client *s, struct call *c)
 {
     static const char *const words[] = { "read", "write", "zero", "trim", "flush", "status" };
     const uint64_t deadline = vm__host_ns() + s->target.reconnect_delay * UINT64_C(1000000000);
@@ -188,92 +157,10 @@ static int perform(struct client *s, struct call *c)
     }
 }
 
-/* ---- the connection --------------------------------------------------------------------- */
-
-/* Serve it until it is lost, or the node is closed. */
-static void serve(struct client *s, struct nbd_handle *h)
-{
-    for (;;) {
-        pthread_mutex_lock(&s->lock);
-        const bool over = s->quit || s->h != h;
-        pthread_mutex_unlock(&s->lock);
-        if (over || nbd_aio_is_dead(h) != 0 || nbd_aio_is_closed(h) != 0)
-            return;
-        const unsigned want = nbd_aio_get_direction(h);
-        struct vm_wait w[2] = {
-            { nbd_aio_get_fd(h),
-              (want & LIBNBD_AIO_DIRECTION_READ ? VM_LOOP_IN : 0) |
-                  (want & LIBNBD_AIO_DIRECTION_WRITE ? VM_LOOP_OUT : 0),
-              0 },
-            { s->wake, VM_LOOP_IN, 0 },
-        };
-        (void)vm__socket_wait(w, 2, -1);
-        if (w[1].ready != 0)
-            vm__notify_clear(s->wake);
-        if (w[0].ready & VM_LOOP_IN)
-            (void)nbd_aio_notify_read(h);
-        else if (w[0].ready & VM_LOOP_OUT)
-            (void)nbd_aio_notify_write(h);
-    }
-}
-
-/* The dead connection's requests have all been told; its callers let go of it. */
-static void bury(struct client *s, struct nbd_handle *h)
-{
-    pthread_mutex_lock(&s->lock);
-    if (s->h == h)
-        s->h = NULL;
-    while (s->issuing != 0)
-        pthread_cond_wait(&s->changed, &s->lock);
-    pthread_mutex_unlock(&s->lock);
-    nbd_close(h);
-}
-
-static struct nbd_handle *again(struct client *s, struct vm_blk *n)
-{
-    struct nbd_handle *h = vm__nbd_connect(&s->target, n->env);
-    if (h == NULL)
-        return NULL;
-    if (nbd_get_size(h) != (int64_t)vm__blk_size(n)) { /* another disk */
-        nbd_close(h);
-        return NULL;
-    }
-    return h;
-}
-
-static void *client_thread(void *arg)
-{
-    struct vm_blk *n = arg;
-    struct client *s = n->state;
-    struct nbd_handle *h = s->h;
-    for (;;) {
-        if (h != NULL)
-            serve(s, h);
-        pthread_mutex_lock(&s->lock);
-        const bool quit = s->quit;
-        if (quit)
-            s->h = h; /* close() says goodbye */
-        pthread_mutex_unlock(&s->lock);
-        if (quit)
-            return NULL;
-        if (h != NULL)
-            bury(s, h);
-        h = again(s, n);
-        pthread_mutex_lock(&s->lock);
-        s->h = h;
-        pthread_mutex_unlock(&s->lock);
-        if (h == NULL) {
-            struct vm_wait w = { s->wake, VM_LOOP_IN, 0 };
-            if (vm__socket_wait(&w, 1, RETRY_NS) == VM_OK)
-                vm__notify_clear(s->wake);
-        }
-    }
-}
-
 /* ---- bytes ------------------------------------------------------------------------------ */
 
 /* One request's worth; @p buf is one piece of memory. */
-static int transfer(struct client *s, int what, uint64_t off, size_t len, uint8_t *buf,
+static int transfer(struct nbd_client *s, int what, uint64_t off, size_t len, uint8_t *buf,
                     uint32_t fua)
 {
     while (len != 0) {
@@ -290,7 +177,7 @@ static int transfer(struct client *s, int what, uint64_t off, size_t len, uint8_
 }
 
 /* The server wants whole blocks: read them, and put into them what is written. */
-static int whole_blocks(struct client *s, int what, uint64_t off, size_t len, struct vm_sg sg,
+static int whole_blocks(struct nbd_client *s, int what, uint64_t off, size_t len, struct vm_sg sg,
                         uint32_t fua)
 {
     const uint64_t mask = s->min_block - 1, first = off & ~mask;
@@ -314,7 +201,7 @@ static int whole_blocks(struct client *s, int what, uint64_t off, size_t len, st
     return st;
 }
 
-static int bytes(struct client *s, int what, uint64_t off, size_t len, struct vm_sg sg,
+static int bytes(struct nbd_client *s, int what, uint64_t off, size_t len, struct vm_sg sg,
                  uint32_t fua)
 {
     if (((off | len) & (s->min_block - 1)) == 0 && vm_sg_run(sg) >= len)
@@ -330,13 +217,13 @@ static int client_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg 
 
 static int client_flush(struct vm_blk *n, uint32_t flags)
 {
-    struct client *s = n->state;
+    struct nbd_client *s = n->state;
     struct call c = { .what = FLUSH };
     (void)flags;
     return s->can_flush ? perform(s, &c) : VM_OK;
 }
 
-static uint32_t fua_flag(const struct client *s, uint32_t flags)
+static uint32_t fua_flag(const struct nbd_client *s, uint32_t flags)
 {
     return flags & VM_IO_FUA && s->can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
 }
@@ -344,7 +231,7 @@ static uint32_t fua_flag(const struct client *s, uint32_t flags)
 /* A server without FUA of its own flushes. */
 static int forced(struct vm_blk *n, int st, uint32_t flags)
 {
-    const struct client *s = n->state;
+    const struct nbd_client *s = n->state;
     return st == VM_OK && flags & VM_IO_FUA && !s->can_fua ? client_flush(n, 0) : st;
 }
 
@@ -354,7 +241,7 @@ static int client_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg
     return forced(n, st, flags);
 }
 
-static int each_range(struct client *s, int what, uint64_t off, uint64_t len, uint32_t flags)
+static int each_range(struct nbd_client *s, int what, uint64_t off, uint64_t len, uint32_t flags)
 {
     int st = VM_OK;
     while (len != 0 && st == VM_OK) {
@@ -369,7 +256,7 @@ static int each_range(struct client *s, int what, uint64_t off, uint64_t len, ui
 
 static int client_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
 {
-    struct client *s = n->state;
+    struct nbd_client *s = n->state;
     if (!s->can_zero || ((off | len) & (s->min_block - 1)) != 0)
         return VM_E_NOTSUP;
     if (flags & VM_IO_NO_FALLBACK && !s->can_fast_zero)
@@ -382,7 +269,7 @@ static int client_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t fl
 
 static int client_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
 {
-    struct client *s = n->state;
+    struct nbd_client *s = n->state;
     const uint64_t mask = s->min_block - 1, first = (off + mask) & ~mask, end = (off + len) & ~mask;
     (void)flags;
     return s->can_trim && first < end ? each_range(s, TRIM, first, end - first, 0) : VM_OK;
@@ -390,7 +277,7 @@ static int client_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t
 
 static int client_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
 {
-    struct client *s = n->state;
+    struct nbd_client *s = n->state;
     const uint64_t mask = s->min_block - 1, first = off & ~mask;
     const uint64_t all = len > MAX_RANGE ? MAX_RANGE : ((off + len + mask) & ~mask) - first;
     struct call c = { .what = STATUS, .off = first, .len = all };
@@ -435,7 +322,7 @@ static const struct vm_blk_option open_options[] = {
     { 0 },
 };
 
-static int learn(struct client *s, struct vm_blk *n)
+static int learn(struct nbd_client *s, struct vm_blk *n)
 {
     const int64_t size = nbd_get_size(s->h);
     const int64_t min = nbd_get_block_size(s->h, LIBNBD_SIZE_MINIMUM);
@@ -463,19 +350,19 @@ static int learn(struct client *s, struct vm_blk *n)
     return VM_OK;
 }
 
-static int connect_at_first(struct client *s, struct vm_blk *n)
+static int connect_at_first(struct nbd_client *s, struct vm_blk *n)
 {
     const uint64_t deadline = vm__host_ns() + s->target.open_timeout * UINT64_C(1000000000);
     while ((s->h = vm__nbd_connect(&s->target, n->env)) == NULL) {
         if (vm__host_ns() >= deadline)
             return vm_last_error()->code;
         struct vm_wait none = { -1, 0, 0 };
-        (void)vm__socket_wait(&none, 1, RETRY_NS / 10);
+        (void)vm__socket_wait(&none, 1, RETRY_NS);
     }
     return VM_OK;
 }
 
-static void client_fini(struct client *s)
+static void client_fini(struct nbd_client *s)
 {
     if (s->h != NULL)
         nbd_close(s->h);
@@ -488,7 +375,7 @@ static void client_fini(struct client *s)
 
 static int client_open(struct vm_blk *n, struct vm_blk_options *o)
 {
-    struct client *s = n->state;
+    struct nbd_client *s = n->state;
     int st =
         vm__env_may_connect(n->env, n->filename != NULL ? n->filename : "a server", (int)n->why);
     if (st == VM_OK)
@@ -503,7 +390,7 @@ static int client_open(struct vm_blk *n, struct vm_blk_options *o)
     if (st == VM_OK)
         st = learn(s, n);
     if (st == VM_OK)
-        st = vm__thread_start(&s->thread, client_thread, n, "vm-nbd-server");
+        st = vm__thread_start(&s->thread, vm__nbd_client_thread, n, "vm-nbd-server");
     if (st != VM_OK)
         client_fini(s);
     return st;
@@ -511,7 +398,7 @@ static int client_open(struct vm_blk *n, struct vm_blk_options *o)
 
 static void client_close(struct vm_blk *n)
 {
-    struct client *s = n->state;
+    struct nbd_client *s = n->state;
     pthread_mutex_lock(&s->lock);
     s->quit = true;
     pthread_mutex_unlock(&s->lock);
@@ -532,7 +419,7 @@ const struct vm_blk_driver vm__nbd_driver = {
     .spec = "The NBD protocol",
     .kind = VM_BLK_PROTOCOL,
     .can = VM_CAN_FUA | VM_CAN_ROOTLESS,
-    .state_size = sizeof(struct client),
+    .state_size = sizeof(struct nbd_client),
     .prefixes = prefixes,
     .open_options = open_options,
     .open = client_open,

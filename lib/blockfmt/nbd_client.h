@@ -7,6 +7,8 @@
 #ifndef LIBVM_BLOCKFMT_NBD_CLIENT_H
 #define LIBVM_BLOCKFMT_NBD_CLIENT_H
 
+#include <pthread.h>
+
 #include "block/node.h"
 
 struct nbd_handle;
@@ -21,6 +23,28 @@ struct nbd_target {
     uint64_t open_timeout;    /**< seconds to go on trying at first */
     bool trusted;             /**< the caller named it: it may name files of keys */
 };
+
+struct nbd_client {
+    struct nbd_target target;
+    uint64_t max_request, min_block;
+    bool can_flush, can_fua, can_trim, can_zero, can_fast_zero, can_status;
+
+    pthread_t thread;
+    int wake;
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    struct nbd_handle *h; /* NULL: there is no connection now */
+    uint32_t issuing;     /* threads that are in a call with `h` */
+    bool quit;
+
+    pthread_mutex_t rmw_lock; /* writes of parts of a block */
+};
+
+/** With the lock: the connection, which may have to be waited for; NULL: it did not come in time.
+ */
+struct nbd_handle *vm__nbd_connection(struct nbd_client *s, uint64_t deadline);
+/** Receive, and connect again. @p node: the vm_blk. */
+void *vm__nbd_client_thread(void *node);
 
 /** From a file name and options. */
 int vm__nbd_target(struct nbd_target *t, const struct vm_blk *n, struct vm_blk_options *o);
