@@ -4,14 +4,11 @@
  * vmimg mount, umount: an image's disk, partitions and volumes as files in a folder, without root.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -19,6 +16,7 @@
 
 #include <libvm/export.h>
 
+#include "../common/behind.h"
 #include "inside.h"
 
 enum { OPT_RW = OPT_OWN, OPT_ALLOW_OTHER };
@@ -41,61 +39,11 @@ static int fill(vm_fuse *fuse, const struct inside *in, uint32_t flags)
     return st == VM_OK ? 0 : say_last("%s", "");
 }
 
-/* The parent stays until it is mounted. @return in the child: where to say so; -1: it was said why
- * not. The parent ends here. */
-static int go_behind(void)
-{
-    int ends[2];
-    char word = 0;
-    if (pipe(ends) != 0)
-        return say("pipe: %m"), -1;
-    const pid_t pid = fork();
-    if (pid < 0)
-        return say("fork: %m"), -1;
-    if (pid == 0) {
-        close(ends[0]);
-        setsid();
-        return ends[1];
-    }
-    close(ends[1]);
-    ssize_t n;
-    while ((n = read(ends[0], &word, 1)) < 0 && errno == EINTR) {
-    }
-    _exit(n == 1 ? 0 : 1);
-}
-
-static void tell_parent(int fd)
-{
-    if (fd < 0)
-        return;
-    const int null = open("/dev/null", O_RDWR);
-    for (int i = 0; i < 3 && null >= 0; i++)
-        dup2(null, i);
-    if (null > 2)
-        close(null);
-    const ssize_t n = write(fd, "1", 1);
-    (void)n;
-    close(fd);
-    (void)!chdir("/"); /* another file system may be unmounted meanwhile */
-}
-
-static int wait_for_end(vm_fuse *fuse, int signals)
+static void wait_for_end(vm_fuse *fuse, int signals)
 {
     struct pollfd p[2] = { { signals, POLLIN, 0 }, { vm_fuse_fd(fuse), POLLIN, 0 } };
     while (poll(p, 2, -1) < 0 && errno == EINTR) {
     }
-    return 0;
-}
-
-static int block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 static int serve(const struct wish *w, const struct inside *in, int parent)
@@ -105,9 +53,12 @@ static int serve(const struct wish *w, const struct inside *in, int parent)
     if (st == 0 && vm_fuse_mount(fuse, w->folder, w->source.name, w->allow_other) != VM_OK)
         st = say_last("%s", "");
     if (st == 0) {
-        const int signals = block_signals(); /* the library's threads take none */
-        tell_parent(parent);
-        st = wait_for_end(fuse, signals);
+        const int signals = behind_signals(); /* the library's threads take none */
+        if (parent >= 0) {
+            behind_ready(parent, false);
+            (void)!chdir("/"); /* another file system may be unmounted meanwhile */
+        }
+        wait_for_end(fuse, signals);
     }
     vm_fuse_free(fuse);
     return st;
@@ -116,9 +67,9 @@ static int serve(const struct wish *w, const struct inside *in, int parent)
 static int mount_image(const struct wish *w)
 {
     static struct inside in;
-    const int parent = w->foreground ? -1 : go_behind();
+    const int parent = w->foreground ? -1 : behind_go();
     if (!w->foreground && parent < 0)
-        return 1;
+        return say("fork: %m");
     vm_blk *disk = open_source(&w->source);
     int st = disk == NULL;
     if (st == 0 && !inside_open(&in, disk, w->source.flags & VM_BLK_RO))

@@ -4,15 +4,13 @@
  * The server's process: listening, in the background or not, until it is over.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../common/behind.h"
 #include "vmnbd.h"
 
 enum { FIRST_HANDED_OVER = 3 };
@@ -47,44 +45,6 @@ static int listen_at(vm_nbd *server, const struct wish *w, int n_fds)
     return vm_nbd_listen(server, address) == VM_OK ? 0 : say("%s", last());
 }
 
-/* ---- the background --------------------------------------------------------------------- */
-
-/* The parent stays until the child says that clients may come. @return in the child: where to say
- * so; the parent ends here. */
-static int go_behind(void)
-{
-    int ends[2];
-    char word = 0;
-    if (pipe(ends) != 0)
-        return say("pipe: %m"), -1;
-    const pid_t pid = fork();
-    if (pid < 0)
-        return say("fork: %m"), -1;
-    if (pid == 0) {
-        close(ends[0]);
-        setsid();
-        return ends[1];
-    }
-    close(ends[1]);
-    ssize_t n;
-    while ((n = read(ends[0], &word, 1)) < 0 && errno == EINTR) {
-    }
-    _exit(n == 1 ? 0 : 1);
-}
-
-static void tell_parent(int fd, bool verbose)
-{
-    const int null = open("/dev/null", O_RDWR);
-    for (int i = 0; i < 3 && null >= 0; i++)
-        if (i != 2 || !verbose)
-            dup2(null, i);
-    if (null > 2)
-        close(null);
-    const ssize_t n = write(fd, "1", 1);
-    (void)n;
-    close(fd);
-}
-
 static int write_pid(const char *path)
 {
     FILE *f = fopen(path, "w");
@@ -114,17 +74,6 @@ static void wait_for_end(vm_nbd *server, const struct wish *w, int signals)
         if (!w->persistent && now == 0 && served != 0)
             return;
     }
-}
-
-static int catch_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 static int add_all(vm_ctx *ctx, vm_nbd *server, const struct wish *w)
@@ -162,10 +111,10 @@ static vm_nbd *new_server(vm_ctx *ctx, const struct wish *w)
 int serve(vm_ctx *ctx, const struct wish *w)
 {
     const int n_fds = handed_over();
-    const int parent = w->fork ? go_behind() : -1;
+    const int parent = w->fork ? behind_go() : -1;
     if (w->fork && parent < 0)
-        return 1;
-    const int signals = catch_signals(); /* before there are threads */
+        return say("fork: %m");
+    const int signals = behind_signals(); /* before there are threads */
     vm_nbd *server = new_server(ctx, w);
     int st = server == NULL;
     if (st == 0)
@@ -175,7 +124,7 @@ int serve(vm_ctx *ctx, const struct wish *w)
     if (st == 0 && w->pid_file != NULL)
         st = write_pid(w->pid_file);
     if (st == 0 && parent >= 0)
-        tell_parent(parent, w->verbose);
+        behind_ready(parent, w->verbose);
     if (st == 0 && w->device != NULL)
         st = kernel_connect(server, w->name, w->device);
     else if (st == 0)
