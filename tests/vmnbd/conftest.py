@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -24,6 +25,16 @@ def run(*args, check=True, **kw):
     return done
 
 
+def listens(path):
+    """Between bind() and listen() there is a moment."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+            return True
+        except OSError:
+            return False
+
+
 class Server:
     """vmnbd at a unix socket, until it is left."""
 
@@ -36,7 +47,7 @@ class Server:
         self.process = subprocess.Popen([VMNBD, "-k", self.socket, *self.args],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for _ in range(2000):
-            if os.path.exists(self.socket):
+            if listens(self.socket):
                 return self
             if self.process.poll() is not None:
                 raise AssertionError(self.process.stderr.read())

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import VMNBD, need, run
+from conftest import VMNBD, listens, need, run
 from test_tls import psk
 
 nbd = pytest.importorskip("nbd")
@@ -31,7 +31,7 @@ class Peer:
     def __enter__(self):
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL)
         for _ in range(2000):
-            if os.path.exists(self.path):
+            if listens(self.path):
                 return self
             assert self.process.poll() is None, self.argv
             time.sleep(0.005)
