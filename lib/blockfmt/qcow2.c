@@ -3,7 +3,7 @@
  * @file qcow2.c
  * QEMU copy-on-write images, versions 2 and 3.
  *
- * Spec: [QCOW2]. Not modelled: encryption; what a header extension of a later time may say is kept.
+ * Spec: [QCOW2]. Header extensions that are not known here are kept.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "block/env.h"
 #include "block/options.h"
 #include "blockfmt/chunk_cache.h"
+#include "blockfmt/crypto_io.h"
 #include "blockfmt/qcow2.h"
 
 static int qcow2_probe(const uint8_t *head, size_t len, uint64_t size, const char *name)
@@ -45,6 +46,8 @@ static void free_state(struct vm_blk *n)
     free((void *)s->l1);
     free(s->unknown_ext);
     free(s->data_name);
+    qcow2_close_crypt(s);
+    vm__ranges_fini(&s->ranges);
     qcow2_bitmaps_free(s);
 }
 
@@ -108,6 +111,8 @@ static int open_all(struct vm_blk *n, struct vm_blk_options *o)
     if (st == VM_OK)
         st = qcow2_open_data(n, o);
     if (st == VM_OK)
+        st = qcow2_open_crypt(n, o);
+    if (st == VM_OK)
         st = qcow2_refcount_open(n);
     if (st == VM_OK)
         st = read_l1(n);
@@ -127,6 +132,7 @@ static int qcow2_open(struct vm_blk *n, struct vm_blk_options *o)
     struct qcow2 *s = qcow2_of(n);
     (void)pthread_mutex_init(&s->ref_lock, NULL);
     (void)pthread_mutex_init(&s->packed_lock, NULL);
+    vm__ranges_init(&s->ranges);
     int st = open_all(n, o);
     if (st != VM_OK)
         free_state(n);
@@ -145,34 +151,90 @@ static int record(struct vm_blk *n, uint64_t off, uint64_t len)
     return qcow2_of(n)->n_bitmaps != 0 ? qcow2_bitmaps_record(n, off, len) : VM_OK;
 }
 
-static int qcow2_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
-{
-    int st = record(n, off, len);
-    if (st != VM_OK)
-        return st;
-    if (flags & VM_IO_COMPRESSED)
-        return flags & VM_IO_NOWAIT ? VM_E_AGAIN : qcow2_write_packed(n, off, len, sg);
-    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_write(n, off, len, sg, flags)
-                                       : vm__bmap_write(&qcow2_of(n)->map, off, len, sg, flags);
-}
-
 static int qcow2_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
     return qcow2_extended(qcow2_of(n)) ? qcow2_sub_read(n, off, len, sg, flags)
                                        : vm__bmap_read(&qcow2_of(n)->map, off, len, sg, flags);
 }
 
+static int write_plain(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_write(n, off, len, sg, flags)
+                                       : vm__bmap_write(&qcow2_of(n)->map, off, len, sg, flags);
+}
+
+static int write_compressed(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg,
+                            uint32_t flags)
+{
+    const struct qcow2 *s = qcow2_of(n);
+    if (flags & VM_IO_NOWAIT)
+        return VM_E_AGAIN;
+    if (qcow2_has_data_file(s))
+        return vm__fail(VM_E_NOTSUP, "Images with a data file have no compressed clusters");
+    if (s->crypt_method != QCOW2_CRYPT_NONE)
+        return vm__fail(VM_E_NOTSUP, "Compression and encryption not supported at the same time");
+    return qcow2_write_packed(n, off, len, sg);
+}
+
+static int qcow2_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
+{
+    struct qcow2 *s = qcow2_of(n);
+    int st = record(n, off, len);
+    if (st != VM_OK)
+        return st;
+    if (flags & VM_IO_COMPRESSED)
+        return write_compressed(n, off, len, sg, flags);
+    return s->crypt_method == QCOW2_CRYPT_NONE
+               ? write_plain(n, off, len, sg, flags)
+               : vm__crypt_write_any(n, &s->ranges, off, len, sg, flags, qcow2_read, write_plain);
+}
+
+static int zero_plain(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_zero(n, off, len, flags)
+                                       : vm__bmap_zero(&qcow2_of(n)->map, off, len, flags);
+}
+
+/** Parts of sectors are written; the sectors between are zeroed as in any image. */
+static int zero_sectors(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    static const uint8_t zeros[VM_CRYPT_SECTOR];
+    struct qcow2 *s = qcow2_of(n);
+    uint64_t end = off + len, size = vm__blk_size(n);
+    uint64_t first = (off + VM_CRYPT_SECTOR - 1) / VM_CRYPT_SECTOR * VM_CRYPT_SECTOR;
+    uint64_t last = end == size ? end : end / VM_CRYPT_SECTOR * VM_CRYPT_SECTOR;
+    struct vm_iov v = { (void *)(uintptr_t)zeros, 0 };
+    struct vm_range r;
+    int st = VM_OK;
+    if (first > last) /* within one sector */
+        first = last = end;
+    v.len = (size_t)((first < end ? first : end) - off);
+    if (v.len != 0)
+        st = qcow2_write(n, off, v.len, (struct vm_sg) { &v, 0 }, 0);
+    if (st == VM_OK && first < last) {
+        vm__ranges_lock(&s->ranges, &r, first, last - first);
+        st = zero_plain(n, first, last - first, flags);
+        vm__ranges_unlock(&s->ranges, &r);
+    }
+    v.len = (size_t)(end - last);
+    if (st == VM_OK && v.len != 0)
+        st = qcow2_write(n, last, v.len, (struct vm_sg) { &v, 0 }, 0);
+    return st;
+}
+
 static int qcow2_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
 {
+    const struct qcow2 *s = qcow2_of(n);
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
     int st = record(n, off, len);
     if (st != VM_OK)
         return st;
-    if (qcow2_data_is_raw(qcow2_of(n))) /* all is allocated: in the data file, too */
-        return vm__blk_zero(qcow2_of(n)->data, off, len, flags);
-    return qcow2_extended(qcow2_of(n)) ? qcow2_sub_zero(n, off, len, flags)
-                                       : vm__bmap_zero(&qcow2_of(n)->map, off, len, flags);
+    if (s->crypt_method != QCOW2_CRYPT_NONE)
+        return zero_sectors(n, off, len, flags);
+    if (qcow2_data_is_raw(s)) /* all is allocated: in the data file, too */
+        return vm__blk_zero(s->data, off, len, flags);
+    return zero_plain(n, off, len, flags);
 }
 
 static int qcow2_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
@@ -192,8 +254,12 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     int st = record(n, off, len);
     if (st != VM_OK)
         return st;
-    if (qcow2_data_is_raw(s))
+    if (qcow2_data_is_raw(s)) /* what zeros decrypt to is not zeros, but nobody is to read it */
         return vm__blk_zero(s->data, off, len, VM_IO_UNMAP);
+    if (s->data != NULL && off < vm__blk_size(s->data)) { /* its clusters lie where the disk's do */
+        uint64_t there = vm__blk_size(s->data) - off;
+        (void)vm__blk_discard(s->data, off, len < there ? len : there, 0);
+    }
     if (qcow2_extended(s))
         return qcow2_sub_discard(n, off, len);
     if (off + len == vm__blk_size(n))
@@ -213,6 +279,14 @@ static int qcow2_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t 
     return VM_OK;
 }
 
+static const struct vm_blk_option open_options[] = {
+    { "data-file", VM_OPT_STR, .help = "Node of the external data file, or options of one" },
+    { "encrypt.format", VM_OPT_STR, .help = "Encryption format: luks or aes" },
+    { "encrypt.key-secret", VM_OPT_STR,
+      .help = "ID of the secret that provides the encryption key" },
+    { 0 },
+};
+
 _Static_assert(offsetof(struct qcow2, map) == 0, "vm__bmap_node_flush()");
 
 const struct vm_blk_driver vm__qcow2_driver = {
@@ -223,6 +297,7 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .can = VM_CAN_BACKING | VM_CAN_COMPRESS | VM_CAN_ZERO_INIT | VM_CAN_SNAPSHOT | VM_CAN_BITMAP |
            VM_CAN_NOWAIT,
     .state_size = sizeof(struct qcow2),
+    .open_options = open_options,
     .create_options = qcow2_create_options,
     .probe = qcow2_probe,
     .open = qcow2_open,

@@ -16,7 +16,9 @@
 
 #include "base/buf.h"
 #include "base/endian.h"
+#include "block/ranges.h"
 #include "blockfmt/bmap.h"
+#include "blockfmt/luks.h"
 
 enum {
     QCOW2_VERSION_AT = 4,
@@ -50,6 +52,10 @@ enum {
     QCOW2_A_BITMAPS = 1 << 0,
     QCOW2_A_DATA_RAW = 1 << 1,
 
+    QCOW2_CRYPT_NONE = 0,
+    QCOW2_CRYPT_AES = 1,
+    QCOW2_CRYPT_LUKS = 2,
+
     QCOW2_ZLIB = 0,
     QCOW2_ZSTD = 1,
 
@@ -70,6 +76,7 @@ enum {
 #define QCOW2_EXT_BACKING_FMT UINT32_C(0xe2792aca)
 #define QCOW2_EXT_FEATURES    UINT32_C(0x6803f857)
 #define QCOW2_EXT_BITMAPS     UINT32_C(0x23852875)
+#define QCOW2_EXT_CRYPT       UINT32_C(0x0537be77)
 #define QCOW2_EXT_DATA_FILE   UINT32_C(0x44415441)
 
 struct vm_chunk_cache;
@@ -115,6 +122,13 @@ struct qcow2 {
     char *data_name;             /**< as in the header; NULL: data is in the image file */
     struct vm_blk *data;         /**< NULL: none, or not opened */
     _Atomic uint64_t data_stale; /**< below, a new cluster may hold leftovers */
+
+    uint32_t crypt_method;
+    uint64_t crypt_off, crypt_len;  /**< LUKS: where the header is */
+    struct vm_luks luks;            /**< as it is there */
+    struct vm_cipher *aes;          /**< the old scheme's */
+    const struct vm_cipher *cipher; /**< the one in use; NULL: none, or locked */
+    struct vm_ranges ranges;        /**< of writes to an encrypted image */
 
     uint64_t bitmap_dir_off, bitmap_dir_size;
     struct qcow2_bitmap *bitmaps;
@@ -223,7 +237,7 @@ int qcow2_data_write(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at
                      struct vm_sg sg, uint32_t flags);
 /** A cluster's place in the data file, which is made long enough and clean there. */
 int qcow2_data_place(struct vm_bmap *b, uint64_t index, uint64_t *off);
-/** A cluster of the data file is not needed any more. */
+/** A cluster of the data file holds leftovers now. */
 void qcow2_data_drop(struct qcow2 *s, uint64_t off);
 
 /* qcow2_sub.c: the I/O calls of images with extended entries */
@@ -246,6 +260,20 @@ int qcow2_snapshot_create(struct vm_blk *n, struct vm_blk_snapshot *sn);
 int qcow2_snapshot_goto(struct vm_blk *n, const char *id_or_name);
 int qcow2_snapshot_delete(struct vm_blk *n, const char *id_or_name);
 int qcow2_snapshot_load(struct vm_blk *n, const char *id_or_name);
+
+/* qcow2_crypt.c */
+int qcow2_open_crypt(struct vm_blk *n, struct vm_blk_options *o);
+void qcow2_close_crypt(struct qcow2 *s);
+/** Calls of the map, as qcow2_data_read() and the other. */
+int qcow2_crypt_read(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                     struct vm_sg sg, uint32_t flags);
+int qcow2_crypt_write(struct vm_bmap *b, uint64_t index, uint64_t in, uint64_t at, size_t len,
+                      struct vm_sg sg, uint32_t flags);
+/** What create options ask for; and doing it, on the new image. */
+int qcow2_crypt_method(struct vm_blk_options *o, uint32_t *method);
+int qcow2_crypt_create(struct vm_blk *n, struct vm_blk_options *o, uint32_t method);
+int qcow2_crypt_amend(struct vm_blk *n, struct vm_blk_options *o);
+struct json_t *qcow2_crypt_json(const struct qcow2 *s);
 
 /* qcow2_bitmap.c, qcow2_bitmap_ops.c; see qcow2_bitmap.h */
 /** The directory, whose place the header has told. */

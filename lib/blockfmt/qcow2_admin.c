@@ -32,6 +32,17 @@ const struct vm_blk_option qcow2_create_options[] = {
       .help = "The external data file must stay valid as a raw image" },
     { "compression_type", VM_OPT_ENUM, .value = "zlib", .choices = compressions,
       .help = "Compression method used for image cluster compression" },
+    { "encryption", VM_OPT_BOOL,
+      .help = "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)" },
+    { "encrypt.format", VM_OPT_STR, .help = "Encrypt the image, format choices: 'aes', 'luks'" },
+    { "encrypt.key-secret", VM_OPT_STR,
+      .help = "ID of secret providing qcow AES key or LUKS passphrase" },
+    { "encrypt.cipher-alg", VM_OPT_STR, .help = "Name of encryption cipher algorithm" },
+    { "encrypt.cipher-mode", VM_OPT_STR, .help = "Name of encryption cipher mode" },
+    { "encrypt.ivgen-alg", VM_OPT_STR, .help = "Name of IV generator algorithm" },
+    { "encrypt.ivgen-hash-alg", VM_OPT_STR, .help = "Name of IV generator hash algorithm" },
+    { "encrypt.hash-alg", VM_OPT_STR, .help = "Name of encryption hash algorithm" },
+    { "encrypt.iter-time", VM_OPT_U64, .help = "Time to spend in PBKDF in milliseconds" },
     { "size", VM_OPT_SIZE, .help = "Virtual disk size" },
     { "lazy_refcounts", VM_OPT_BOOL, .value = "off", .help = "Postpone refcount updates" },
     { "refcount_bits", VM_OPT_U64, .value = "16",
@@ -214,6 +225,10 @@ static int preallocate(struct vm_blk *n, uint64_t first, enum vm_prealloc mode)
 {
     struct qcow2 *s = qcow2_of(n);
     const enum vm_prealloc below = mode == VM_PREALLOC_METADATA ? VM_PREALLOC_OFF : mode;
+    /* Zeros of the file would be decrypted to something else. */
+    const uint64_t zero =
+        s->crypt_method != QCOW2_CRYPT_NONE && s->version == 3 && !qcow2_extended(s) ? QCOW2_ZERO
+                                                                                     : 0;
     int st = s->data != NULL ? vm__blk_truncate(s->data, vm__blk_size(n), below, 0) : VM_OK;
     if (st == VM_OK)
         st = reserve(n, first, below);
@@ -226,7 +241,7 @@ static int preallocate(struct vm_blk *n, uint64_t first, enum vm_prealloc mode)
         if (st == VM_OK)
             st = vm__bmap_alloc(&s->map, i, &at);
         if (st == VM_OK)
-            st = qcow2_set(s, i, (struct qcow2_entry) { at | QCOW2_COPIED, 0 });
+            st = qcow2_set(s, i, (struct qcow2_entry) { at | QCOW2_COPIED | zero, 0 });
     }
     if (st == VM_OK)
         st = vm__bmap_flush(&s->map, 0);
@@ -239,8 +254,10 @@ static int preallocate(struct vm_blk *n, uint64_t first, enum vm_prealloc mode)
 int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c)
 {
     struct qcow2 s = { 0 };
-    uint32_t prealloc = 0;
+    uint32_t prealloc = 0, crypt = 0;
     int st = read_options(&s, c->options, &prealloc);
+    if (st == VM_OK)
+        st = qcow2_crypt_method(c->options, &crypt);
     if (st == VM_OK && prealloc != 0 && c->backing_name != NULL && !qcow2_extended(&s))
         st =
             vm__fail(VM_E_INVAL, "Backing file and preallocation can only be used at the same time "
@@ -260,6 +277,8 @@ int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c)
     if (n == NULL)
         return vm_last_error()->code;
     st = count_skeleton(n, used);
+    if (st == VM_OK)
+        st = qcow2_crypt_create(n, c->options, crypt);
     if (st == VM_OK && prealloc != 0)
         st = preallocate(n, 0, (enum vm_prealloc)prealloc);
     vm__blk_unref(n);
@@ -295,6 +314,7 @@ int qcow2_info(struct vm_blk *n, struct vm_blk_info *out)
     const struct qcow2 *s = qcow2_of(n);
     out->cluster_size = s->cluster;
     out->dirty = s->incompatible & QCOW2_I_DIRTY;
+    out->encrypted = s->crypt_method != QCOW2_CRYPT_NONE;
     out->corrupt = s->incompatible & QCOW2_I_CORRUPT;
     json_t *data = json_object();
     (void)json_object_set_new(data, "compat", json_string(s->version == 3 ? "1.1" : "0.10"));
@@ -305,6 +325,8 @@ int qcow2_info(struct vm_blk *n, struct vm_blk_info *out)
             (void)json_object_set_new(data, "data-file", json_string(s->data_name));
         if (qcow2_has_data_file(s))
             (void)json_object_set_new(data, "data-file-raw", json_boolean(qcow2_data_is_raw(s)));
+        if (s->crypt_method != QCOW2_CRYPT_NONE)
+            (void)json_object_set_new(data, "encrypt", qcow2_crypt_json(s));
         if (s->n_bitmaps != 0)
             (void)json_object_set_new(data, "bitmaps", bitmaps_json(n));
         (void)json_object_set_new(data, "lazy-refcounts", json_boolean(s->compatible & 1));

@@ -176,6 +176,8 @@ static int refer_all(struct checking *c)
         st = refer_l1(c, s->snapshots[i].l1_off, s->snapshots[i].l1_size, false);
     if (s->n_snapshots != 0)
         (void)refer(c, s->snapshot_table, snapshot_bytes(s));
+    if (s->crypt_off != 0)
+        (void)refer(c, s->crypt_off, s->crypt_len);
     if (st == VM_OK)
         st = refer_bitmaps(c);
     (void)refer(c, s->reftable_off, 8ull * s->reftable_size);

@@ -120,10 +120,7 @@ int qcow2_data_place(struct vm_bmap *b, uint64_t index, uint64_t *off)
 
 void qcow2_data_drop(struct qcow2 *s, uint64_t off)
 {
-    uint64_t size = vm__blk_size(s->data), end = off + s->cluster;
-    uint64_t stale = atomic_load(&s->data_stale);
+    uint64_t end = off + s->cluster, stale = atomic_load(&s->data_stale);
     while (stale < end && !atomic_compare_exchange_weak(&s->data_stale, &stale, end)) {
     }
-    if (off < size) /* only a hint */
-        (void)vm__blk_discard(s->data, off, size - off < s->cluster ? size - off : s->cluster, 0);
 }

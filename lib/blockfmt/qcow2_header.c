@@ -37,8 +37,7 @@ static int check_sizes(struct vm_blk *n, const uint8_t *h)
     if (vm_be32(h + QCOW2_CRYPT_AT) > 2)
         return vm__fail(VM_E_CORRUPT, "Unsupported encryption method %u",
                         vm_be32(h + QCOW2_CRYPT_AT));
-    if (vm_be32(h + QCOW2_CRYPT_AT) != 0)
-        return vm__fail(VM_E_NOTSUP, "Encrypted qcow2 images are not supported");
+    s->crypt_method = vm_be32(h + QCOW2_CRYPT_AT);
     if (size > VM_BLK_MAX_SIZE)
         return vm__fail(VM_E_CORRUPT, "Image size of %llu is too large", (unsigned long long)size);
     if (l1 > QCOW2_MAX_L1 / 8)
@@ -131,6 +130,14 @@ static int use_extension(struct vm_blk *n, uint32_t type, const uint8_t *data, u
     }
     if (type == QCOW2_EXT_BITMAPS)
         return use_bitmaps(s, data, len);
+    if (type == QCOW2_EXT_CRYPT) {
+        if (len != 16)
+            return vm__fail(VM_E_CORRUPT, "CRYPTO header extension size %u, but expected size 16",
+                            len);
+        s->crypt_off = vm_be64(data);
+        s->crypt_len = vm_be64(data + 8);
+        return VM_OK;
+    }
     if (type == QCOW2_EXT_DATA_FILE) {
         free(s->data_name);
         s->data_name = strndup((const char *)data, len);
@@ -253,6 +260,7 @@ int qcow2_format_header(const struct qcow2 *s, uint64_t size, const char *backin
     vm_put_be32(out + QCOW2_VERSION_AT, s->version);
     vm_put_be32(out + QCOW2_CLUSTER_BITS_AT, s->cluster_bits);
     vm_put_be64(out + QCOW2_SIZE_AT, size);
+    vm_put_be32(out + QCOW2_CRYPT_AT, s->crypt_method);
     vm_put_be32(out + QCOW2_L1_SIZE_AT, s->l1_size);
     vm_put_be64(out + QCOW2_L1_AT, s->l1_off);
     vm_put_be64(out + QCOW2_REFTABLE_AT, s->reftable_off);
@@ -271,6 +279,12 @@ int qcow2_format_header(const struct qcow2 *s, uint64_t size, const char *backin
     if (backing_format != NULL && name != 0)
         ok = put_extension(out, room, &at, QCOW2_EXT_BACKING_FMT, backing_format,
                            strlen(backing_format));
+    if (ok && s->crypt_off != 0) {
+        uint8_t ext[16];
+        vm_put_be64(ext, s->crypt_off);
+        vm_put_be64(ext + 8, s->crypt_len);
+        ok = put_extension(out, room, &at, QCOW2_EXT_CRYPT, ext, sizeof ext);
+    }
     if (ok && s->data_name != NULL)
         ok = put_extension(out, room, &at, QCOW2_EXT_DATA_FILE, s->data_name, strlen(s->data_name));
     if (ok && s->n_bitmaps != 0 && s->autoclear & QCOW2_A_BITMAPS) {

@@ -243,6 +243,10 @@ static const struct vm_bmap_ops *choose_ops(struct qcow2 *s)
     s->ops = qcow2_extended(s) ? extended_ops : map_ops;
     if (qcow2_has_data_file(s))
         s->ops.place = qcow2_data_place;
+    if (s->crypt_method != QCOW2_CRYPT_NONE) {
+        s->ops.data_read = qcow2_crypt_read;
+        s->ops.data_write = qcow2_crypt_write;
+    }
     return &s->ops;
 }
 
@@ -256,6 +260,8 @@ int qcow2_open_map(struct vm_blk *n)
         .n = n,
         .ops = choose_ops(s),
         .data = s->data,
+        .opaque = s->crypt_method != QCOW2_CRYPT_NONE,
+        .fill_new = s->crypt_method != QCOW2_CRYPT_NONE,
         .page_size = page,
         .n_blocks = entries,
         .n_entries = (words + page / 8 - 1) / (page / 8) * (page / 8), /* pages are whole */

@@ -41,6 +41,8 @@ static const struct variant variants[] = {
     { "qcow2", "compat=0.10", true, true, true, 1 },
     { "qcow2", "cluster_size=8192", false, true, true, 1 },
     { "qcow2", "lazy_refcounts=on", true, false, true, 1 },
+    { "qcow2", "extended_l2=on,cluster_size=16384", true, false, false, 2 },
+    { "qcow2", "extended_l2=on,cluster_size=65536", false, true, true, 1 },
     { "qed", "", false, false, true, 2 },
     { "qed", "cluster_size=4096,table_size=1", true, false, true, 1 },
     { "vhdx", "block_size=1048576", false, false, false, 1 },

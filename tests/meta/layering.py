@@ -25,6 +25,7 @@ ALLOWED = {
     "jansson.h",      # JSON, on every host
     "libdeflate.h", "zstd.h", "bzlib.h", "lzma.h", "lzfse.h", # compression, on every host
     "libnbd.h",       # the NBD client, where that library is
+    "nettle/cbc.h", "nettle/hmac.h", "nettle/nettle-meta.h", "nettle/pbkdf2.h", # encryption
     "Zydis/Zydis.h",  # disassembly, on every host, in files of its own
     "pthread.h",      # locks inside the machine; threads are made by lib/host
     "immintrin.h",    # host SIMD in interpreter handlers, in files of their own
