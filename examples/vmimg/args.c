@@ -5,6 +5,7 @@
  */
 #include "vmimg.h"
 
+#include <libvm/export.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,23 @@ static int add_secret(const struct optlist *l)
     return failed;
 }
 
+/* tls-creds-x509 and tls-creds-psk, for images at NBD servers. */
+static int add_tls(const struct optlist *l, const char *kind)
+{
+    const char *id = optlist_get(l, "id");
+    char all[2048];
+    if (id == NULL)
+        return say("Parameter 'id' is missing");
+    int n = snprintf(all, sizeof all, "kind=%s", kind);
+    for (int i = 0; i < l->n && n < (int)sizeof all; i++)
+        if (strcmp(l->rows[i].name, "id") != 0 && strcmp(l->rows[i].name, "qom-type") != 0)
+            n += snprintf(all + n, sizeof all - (size_t)n, ",%s=%s", l->rows[i].name,
+                          l->rows[i].value);
+    if (n >= (int)sizeof all)
+        return say("the object '%s' is described in too many words", id);
+    return vm_tls_add(the_ctx(), id, all) == VM_OK ? 0 : say_last("%s", "");
+}
+
 int add_object(const char *text)
 {
     struct optlist l = { 0 };
@@ -118,6 +136,8 @@ int add_object(const char *text)
     int failed = 0;
     if (type != NULL && strcmp(type, "secret") == 0)
         failed = add_secret(&l);
+    else if (type != NULL && strncmp(type, "tls-creds-", 10) == 0)
+        failed = add_tls(&l, type + 10);
     else if (type == NULL || (strcmp(type, "iothread") != 0 && strcmp(type, "throttle-group") != 0))
         failed = say("invalid object type: %s", type != NULL ? type : text);
     optlist_free(&l);
