@@ -299,6 +299,7 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .state_size = sizeof(struct qcow2),
     .open_options = open_options,
     .create_options = qcow2_create_options,
+    .amend_options = qcow2_amend_options,
     .probe = qcow2_probe,
     .open = qcow2_open,
     .close = qcow2_close,
@@ -323,5 +324,7 @@ const struct vm_blk_driver vm__qcow2_driver = {
     .bitmap_list = qcow2_bitmap_list,
     .bitmap_read = qcow2_bitmap_read,
     .bitmap_merge = qcow2_bitmap_merge,
+    .amend = qcow2_amend,
     .create = qcow2_create,
+    .measure = qcow2_measure,
 };

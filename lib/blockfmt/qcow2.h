@@ -207,6 +207,8 @@ int qcow2_alloc_now(struct vm_blk *n, uint64_t *off);
 void qcow2_free_later(struct qcow2 *s, uint64_t off, uint64_t len);
 int qcow2_refcount_write(struct vm_blk *n);
 int qcow2_free_now(struct vm_blk *n);
+/** Put count @p i into a block. */
+void qcow2_put_count(const struct qcow2 *s, uint8_t *block, uint64_t i, uint64_t v);
 uint64_t qcow2_refcount_max(const struct qcow2 *s);
 
 /* qcow2_map.c */
@@ -297,6 +299,13 @@ int qcow2_check(struct vm_blk *n, struct vm_blk_check *out, uint32_t fix);
 /* qcow2_admin.c */
 extern const struct vm_blk_option qcow2_create_options[];
 int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c);
+/** Layout by create options alone; @p extra: bytes of headers beside qcow2's. */
+int qcow2_plan(struct qcow2 *s, struct vm_blk_create *c, uint64_t *extra);
+int qcow2_measure(struct vm_blk_env *env, struct vm_blk_create *c, struct vm_blk *source,
+                  struct vm_blk_measure *out);
+extern const struct vm_blk_option qcow2_amend_options[];
+int qcow2_amend(struct vm_blk *n, struct vm_blk_options *o,
+                void (*progress)(void *ud, uint64_t done, uint64_t total), void *ud);
 int qcow2_info(struct vm_blk *n, struct vm_blk_info *out);
 int qcow2_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags);
 int qcow2_make_empty(struct vm_blk *n);

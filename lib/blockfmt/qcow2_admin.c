@@ -251,6 +251,21 @@ static int preallocate(struct vm_blk *n, uint64_t first, enum vm_prealloc mode)
     return st;
 }
 
+int qcow2_plan(struct qcow2 *s, struct vm_blk_create *c, uint64_t *extra)
+{
+    uint32_t prealloc = 0, crypt = 0;
+    struct vm_luks l = { 0 };
+    int st = read_options(s, c->options, &prealloc);
+    free(s->data_name);
+    s->data_name = NULL;
+    if (st == VM_OK)
+        st = qcow2_crypt_method(c->options, &crypt);
+    if (st == VM_OK && crypt == QCOW2_CRYPT_LUKS)
+        st = vm__luks_plan(&l, c->options, "encrypt.");
+    *extra = l.payload;
+    return st;
+}
+
 int qcow2_create(struct vm_blk_env *env, struct vm_blk_create *c)
 {
     struct qcow2 s = { 0 };

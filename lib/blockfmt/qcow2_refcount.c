@@ -46,7 +46,7 @@ static uint64_t get_count(const struct qcow2 *s, const uint8_t *block, uint64_t 
     return block[i / per_byte] >> i % per_byte * bits & ((1u << bits) - 1);
 }
 
-static void put_count(const struct qcow2 *s, uint8_t *block, uint64_t i, uint64_t v)
+void qcow2_put_count(const struct qcow2 *s, uint8_t *block, uint64_t i, uint64_t v)
 {
     unsigned bits = 1u << s->refcount_order, per_byte = bits < 8 ? 8 / bits : 1;
     unsigned shift = (unsigned)(i % per_byte) * bits, mask = ((1u << (bits & 7)) - 1) << shift;
@@ -138,7 +138,7 @@ static int make_block(struct qcow2 *s, uint64_t i)
     s->refblocks[i] = b;
     s->refdirty[i] = 1;
     s->reftable_dirty = true;
-    put_count(s, b, 0, 1);
+    qcow2_put_count(s, b, 0, 1);
     if (s->map.next < s->reftable[i] + s->cluster) /* the file reaches over it */
         s->map.next = s->reftable[i] + s->cluster;
     return VM_OK;
@@ -155,7 +155,7 @@ static int set_unlocked(struct vm_blk *n, uint64_t cluster, uint64_t v)
                       (unsigned long long)(cluster * s->cluster));
     if (st != VM_OK)
         return st;
-    put_count(s, b, cluster % per_block(s), v);
+    qcow2_put_count(s, b, cluster % per_block(s), v);
     s->refdirty[i] = 1;
     if (v == 0 && cluster < s->free_from)
         s->free_from = cluster;

@@ -563,3 +563,116 @@ Test(qcow2_ext, hostile_bitmaps, .timeout = 60)
     }
     blk_fini(&p);
 }
+
+/* ---- amendment, measuring --------------------------------------------------------------- */
+
+static int amend(struct vm_blk *n, const char *options)
+{
+    struct vm_blk_options *o = vm__options_new();
+    cr_assert(o != NULL && vm__options_parse(o, options, NULL) == VM_OK);
+    int st = vm__blk_amend(n, o, NULL);
+    vm__options_free(o);
+    return st;
+}
+
+/** Through every width of counts and both levels; contents and counts stay right. */
+Test(qcow2_ext, amend_levels_and_widths, .timeout = 120)
+{
+    enum { SIZE = 2 * MiB };
+    static const char *const steps[] = {
+        "refcount_bits=1",
+        "refcount_bits=64",
+        "refcount_bits=8",
+        "lazy_refcounts=on",
+        "refcount_bits=16",
+        "compat=0.10",
+        "compat=1.1",
+        "refcount_bits=2",
+        "size=3M",
+        "size=2M",
+        "compat=v3,refcount_bits=32",
+    };
+    struct blk_place p;
+    uint8_t *model = calloc(1, SIZE);
+    uint64_t seed = 5150;
+    blk_init(&p);
+    cr_assert_eq(blk_create(&p, blk_path(&p, "base"), "raw", SIZE, NULL), VM_OK);
+    struct vm_blk *n = blk_open(&p, blk_path(&p, "base"), "raw", NULL, 0);
+    scribble(n, model, SIZE, &seed, 50);
+    vm__blk_unref(n);
+    create_ok(&p, "a", SIZE, "cluster_size=4k,backing_file=base,backing_fmt=raw");
+    save(&p, model, SIZE);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        n = open_ok(&p, "a", VM_OPEN_UNMAP);
+        scribble(n, model, SIZE, &seed, 40);
+        cr_assert_eq(vm__blk_zero(n, 64 * KiB, 32 * KiB, VM_IO_UNMAP), VM_OK);
+        memset(model + 64 * KiB, 0, 32 * KiB);
+        cr_assert_eq(amend(n, steps[i]), VM_OK, "%s: %s", steps[i], vm_last_error()->message);
+        if (vm__blk_size(n) == SIZE)
+            same(n, model, SIZE, steps[i]);
+        scribble(n, model, SIZE, &seed, 20);
+        vm__blk_unref(n);
+        shell_ok(&p, "qemu-img check a");
+    }
+    n = open_ok(&p, "a", VM_OPEN_UNMAP);
+    same(n, model, SIZE, "amended");
+    cr_assert_eq(amend(n, "compat=0.10"), VM_E_NOTSUP);
+    cr_assert_eq(amend(n, "refcount_bits=3"), VM_E_INVAL);
+    cr_assert_eq(amend(n, "data_file=x"), VM_E_INVAL);
+    struct vm_blk_snapshot sn = { .name = "one" };
+    cr_assert_eq(n->drv->snapshot_create(n, &sn), VM_OK);
+    cr_assert_eq(amend(n, "refcount_bits=1"), VM_E_RANGE); /* shared clusters count two */
+    same(n, model, SIZE, "refused");
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img check a");
+    n = open_ok(&p, "a", 0);
+    cr_assert_eq(amend(n, "backing_file=other,backing_fmt=qcow2"), VM_OK);
+    vm__blk_unref(n);
+    shell_ok(&p, "qemu-img info a | grep -q 'backing file: other'");
+    free(model);
+    blk_fini(&p);
+}
+
+/** The same numbers as the peer's. */
+Test(qcow2_ext, measures_as_qemu_img, .timeout = 60)
+{
+    static const char *const options[] = {
+        "cluster_size=64k", "cluster_size=512", "cluster_size=2M",
+        "extended_l2=on",   "refcount_bits=64", "refcount_bits=1,cluster_size=4k",
+    };
+    struct blk_place p;
+    if (!blk_have("qemu-img"))
+        return;
+    blk_init(&p);
+    create_ok(&p, "a", 40 * MiB, NULL);
+    struct vm_blk *n = open_ok(&p, "a", 0);
+    cr_assert_eq(blk_fill(n, 3 * MiB + 512, 5 * MiB, 3), VM_OK);
+    cr_assert_eq(blk_fill(n, 30 * MiB, 512, 3), VM_OK);
+    bitmap_ok(n, "add", "b", "granularity=512");
+    vm__blk_unref(n);
+    for (size_t i = 0; i < 2 * sizeof options / sizeof options[0]; i++) {
+        struct vm_blk_measure m;
+        char *out = NULL, want[160];
+        struct vm_blk_options *o = vm__options_new();
+        bool source = i & 1;
+        cr_assert_eq(vm__options_parse(o, options[i / 2], NULL), VM_OK);
+        n = open_ok(&p, "a", VM_OPEN_RO);
+        cr_assert_eq(vm__blk_measure(p.env, "qcow2", UINT64_C(5) << 30, source ? n : NULL, o, &m),
+                     VM_OK, "%s", vm_last_error()->message);
+        vm__blk_unref(n);
+        vm__options_free(o);
+        cr_assert_eq(blk_shell(&p, &out, "qemu-img measure -O qcow2 -o %s %s", options[i / 2],
+                               source ? "a" : "--size 5G"),
+                     0, "%s", out);
+        (void)snprintf(want, sizeof want, "required size: %llu\nfully allocated size: %llu\n",
+                       (unsigned long long)m.required, (unsigned long long)m.fully_allocated);
+        cr_assert_eq(strncmp(out, want, strlen(want)), 0, "%s: %s, not %s", options[i / 2], want,
+                     out);
+        (void)snprintf(want, sizeof want, "bitmaps size: %llu\n", (unsigned long long)m.bitmaps);
+        cr_assert_eq(m.has_bitmaps, source);
+        cr_assert(!source || strstr(out, want) != NULL, "%s: %s, not %s", options[i / 2], want,
+                  out);
+        free(out);
+    }
+    blk_fini(&p);
+}
