@@ -22,6 +22,24 @@ static bool order_has_net(struct vm_machine *m, const char *key)
     return order != NULL && strchr(order, 'n') != NULL;
 }
 
+/**
+ * Firmware runs a ROM only if it names the function it was found on; one file serves several.
+ * [PCI-FW §5.1.2] Byte 6, which no code looks at, keeps the image's bytes adding up to 0.
+ */
+static void adopt(const struct vm_dev *dev, struct vm_file *rom)
+{
+    enum { DATA_AT = 0x18, IDS = 4, SPARE = 6 };
+    const size_t at = rom->len > DATA_AT + 2 ? vm_le16(rom->data + DATA_AT) : 0;
+    if (at == 0 || at + IDS + 4 > rom->len || memcmp(rom->data + at, "PCIR", 4) != 0)
+        return;
+    const uint8_t *own = vm__pci(dev)->config;
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t *byte = rom->data + at + IDS + i;
+        rom->data[SPARE] = (uint8_t)(rom->data[SPARE] + *byte - own[i]);
+        *byte = own[i];
+    }
+}
+
 static int add_rom(struct vm_dev *dev, struct vm_nic *nic, const char *rom)
 {
     struct vm_file file;
@@ -35,6 +53,7 @@ static int add_rom(struct vm_dev *dev, struct vm_nic *nic, const char *rom)
                                ROM_MOST, &file);
     if (st != VM_OK)
         return asked ? st : VM_OK;
+    adopt(dev, &file);
     while (size < file.len)
         size *= 2;
     nic->rom = vm__rom_new(dev->m, "nic-rom", file.data, file.len, size);

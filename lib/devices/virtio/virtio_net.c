@@ -42,6 +42,7 @@ static void send_all(void *opaque)
     struct virtio_net *s = vm_dev_state(dev);
     for (uint32_t i = 0; i < s->active && vm__virtio_runs(&s->v); i++)
         vm__vnet_transmit(dev, &s->v.queue[2 * i + 1]);
+    vm__net_accept(s->nic.net);
 }
 
 static void net_config(struct vm_dev *dev, uint8_t *config)

@@ -166,7 +166,9 @@ static bool carry_out(struct virtio_net *s, struct data *d)
 void vm__vnet_control(struct vm_dev *dev, struct virtq *q)
 {
     struct virtio_net *s = vm_dev_state(dev);
-    for (uint32_t i = 0; i < q->size && vm__virtq_pop(q, &s->ctrl); i++) {
+    uint32_t turn = q->size; /* what is more comes when it is notified of */
+    while (turn-- != 0 && (vm__virtq_pop(q, &s->ctrl) ||
+                           (vm__virtq_want_notify(q, true) && vm__virtq_pop(q, &s->ctrl)))) {
         struct data d = { q, &s->ctrl, 0 };
         if (s->ctrl.in_len == 0) {
             vm__virtio_fail(&s->v, "a command without room for its answer");

@@ -14,6 +14,7 @@ enum {
     HEADER_NEEDS_CSUM = 1,
     HEADER_DATA_VALID = 2,
     GSO_KIND = 0x7f, /* without the mark of ECN */
+    RETRY_NS = 50000,
 };
 
 /* ---- sending ------------------------------------------------------------------------------ */
@@ -63,16 +64,20 @@ void vm__vnet_transmit(struct vm_dev *dev, struct virtq *q)
     if (s->sending)
         return;
     s->sending = true;
-    for (uint32_t i = 0; i < q->size && taken && vm__virtq_pop(q, &s->tx); i++) {
-        taken = send_chain(s, q);
-        if (taken)
-            vm__virtq_push(q, &s->tx, 0);
-        else
-            vm__virtq_unpop(q, &s->tx); /* writable() comes */
-    }
+    uint32_t turn = q->size;
+    do {
+        while (turn != 0 && taken && vm__virtq_pop(q, &s->tx)) {
+            turn--;
+            taken = send_chain(s, q);
+            if (taken)
+                vm__virtq_push(q, &s->tx, 0);
+            else
+                vm__virtq_unpop(q, &s->tx); /* writable() comes */
+        }
+    } while (turn != 0 && taken && vm__virtq_want_notify(q, true));
     vm__virtq_signal(q);
     s->sending = false;
-    if (taken && vm__virtq_has_chain(q)) /* others get a turn */
+    if (turn == 0) /* others get a turn */
         vm__timer_arm(&s->more, vm__dev_now(dev));
 }
 
@@ -156,8 +161,12 @@ bool vm__vnet_receive(void *opaque, const struct vm_net_frame *frame)
     const unsigned n = take_chains(s, q, (uint64_t)frame->len + vm__vnet_header(s));
     if (n == UINT32_MAX)
         return true; /* buffers too small for it: lost */
-    if (n == 0)
-        return false; /* notify() comes with more */
+    if (n == 0) {
+        /* notify() comes with more; or more came just now: at the next look */
+        if (vm__virtq_want_notify(q, true) && !vm__timer_armed(&s->more))
+            vm__timer_arm(&s->more, vm__dev_now(dev) + RETRY_NS);
+        return false;
+    }
     s->receiving = true;
     fill(s, q, n, f, frame->len, &frame->meta);
     s->receiving = false;
