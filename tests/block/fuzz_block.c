@@ -35,6 +35,7 @@ static const struct kind kinds[] = {
     { "qcow2", "cluster_size=512", false },
     { "qcow2", "cluster_size=65536", true },
     { "qcow2", "compat=0.10,cluster_size=4096", false },
+    { "qcow2", "extended_l2=on,cluster_size=16384", true },
     { "qcow", "", false },
     { "qed", "cluster_size=4096,table_size=1", false },
     { "vdi", "", true },
