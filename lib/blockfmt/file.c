@@ -33,12 +33,13 @@ struct file {
     bool regular;
     uint32_t align; /**< of requests past the page cache; 1: none */
     uint32_t align_mem;
-    _Atomic bool dirty;     /**< written since the last flush */
-    _Atomic bool no_zero;   /**< the file system has no ZERO_RANGE */
-    _Atomic bool no_punch;  /**< nor holes */
-    _Atomic uint32_t holes; /**< extents in the cache that are holes: writes must look */
-    _Atomic uint64_t epoch; /**< of the cache: counts writes into holes */
-    pthread_mutex_t lock;   /**< the cache */
+    _Atomic uint64_t changes; /**< that have been made: counted when one is done… */
+    _Atomic uint64_t synced;  /**< …and as many of them are on stable storage */
+    _Atomic bool no_zero;     /**< the file system has no ZERO_RANGE */
+    _Atomic bool no_punch;    /**< nor holes */
+    _Atomic uint32_t holes;   /**< extents in the cache that are holes: writes must look */
+    _Atomic uint64_t epoch;   /**< of the cache: counts writes into holes */
+    pthread_mutex_t lock;     /**< the cache */
     struct extent extents[EXTENTS];
     uint32_t n_extents, victim;
     pthread_mutex_t rmw_lock; /**< unaligned writes past the page cache */
@@ -233,29 +234,34 @@ static int file_write(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg s
     struct file *f = n->state;
     const bool sync = flags & VM_IO_FUA;
     int st;
-    atomic_store_explicit(&f->dirty, true, memory_order_relaxed);
     if (aligned(f, off, len, sg))
         st = vm__file_writev(f->fd, off, len, sg, flags & VM_IO_NOWAIT, sync);
     else if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
     else if ((st = write_bounced(n, off, len, sg)) == VM_OK && sync)
         st = vm__file_sync(f->fd);
-    if (st != VM_E_AGAIN)
+    if (st != VM_E_AGAIN) {
         cache_forget(f, off, len, true);
+        atomic_fetch_add(&f->changes, 1);
+    }
     return st;
 }
 
+/* A change counts when it is done and not before, and a flush covers what had been counted when it
+ * began: so neither a flush beside a write nor one beside another flush promises too much. */
 static int file_flush(struct vm_blk *n, uint32_t flags)
 {
     struct file *f = n->state;
-    if (!atomic_load(&f->dirty))
+    const uint64_t changes = atomic_load(&f->changes);
+    uint64_t synced = atomic_load(&f->synced);
+    if (synced >= changes)
         return VM_OK;
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
-    atomic_store(&f->dirty, false);
     const int st = vm__file_sync(f->fd);
-    if (st != VM_OK)
-        atomic_store(&f->dirty, true);
+    while (st == VM_OK && synced < changes &&
+           !atomic_compare_exchange_weak(&f->synced, &synced, changes)) {
+    }
     return st;
 }
 
@@ -277,7 +283,6 @@ static int file_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flag
 
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
-    atomic_store(&f->dirty, true);
     if (f->regular && off >= size) /* new: a hole is as good */
         st = vm__file_truncate(f->fd, off + len);
     else if ((flags & VM_IO_UNMAP) && off + len <= size)
@@ -292,6 +297,7 @@ static int file_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flag
         !(flags & VM_IO_UNMAP))
         st = vm__file_allocate(f->fd, off, len, false) == VM_E_NOSPC ? VM_E_NOSPC : VM_OK;
     cache_forget(f, off, len, false);
+    atomic_fetch_add(&f->changes, 1);
     if (st == VM_OK && (flags & VM_IO_FUA))
         st = vm__file_sync(f->fd);
     return st;
@@ -302,9 +308,9 @@ static int file_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t f
     struct file *f = n->state;
     if (flags & VM_IO_NOWAIT)
         return VM_E_AGAIN;
-    atomic_store(&f->dirty, true);
     const int st = f->regular ? try_punch(f, off, len) : vm__file_trim(f->fd, off, len);
     cache_forget(f, off, len, false);
+    atomic_fetch_add(&f->changes, 1);
     return st;
 }
 
@@ -315,8 +321,8 @@ static int file_copy_to(struct vm_blk *n, uint64_t off, struct vm_blk *to, uint6
     uint64_t done = 0;
     if (to->drv != n->drv || !f->regular || !t->regular || (flags & VM_IO_NOWAIT))
         return VM_E_NOTSUP;
-    atomic_store(&t->dirty, true);
     const int st = vm__file_copy(f->fd, off, t->fd, to_off, len, &done);
+    atomic_fetch_add(&t->changes, 1);
     if (done != 0)
         cache_forget(t, to_off, done, true);
     return st;
@@ -353,7 +359,6 @@ static int file_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, ui
         return vm__fail(VM_E_NOTSUP, "Unsupported preallocation mode 'metadata'");
     if (p != VM_PREALLOC_OFF && size < old)
         return vm__fail(VM_E_NOTSUP, "Preallocation can't be used for shrinking files");
-    atomic_store(&f->dirty, true);
     cache_forget(f, 0, UINT64_MAX / 2, false);
     if (p == VM_PREALLOC_FALLOC && size > old) {
         st = vm__file_allocate(f->fd, old, size - old, false);
@@ -364,6 +369,7 @@ static int file_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, ui
     }
     if (st == VM_OK && p == VM_PREALLOC_FULL)
         st = fill(n, old, size);
+    atomic_fetch_add(&f->changes, 1);
     return st == VM_OK ? VM_OK : vm__fail_prefix(st, "Could not resize file: ");
 }
 
