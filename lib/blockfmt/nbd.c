@@ -215,12 +215,22 @@ static int client_read(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg 
     return bytes(n->state, READ, off, len, sg, 0);
 }
 
+/* As of files: what had been counted when it began. Nobody waits for a lost server on account of
+ * what was only read. */
 static int client_flush(struct vm_blk *n, uint32_t flags)
 {
     struct nbd_client *s = n->state;
     struct call c = { .what = FLUSH };
+    const uint64_t changes = atomic_load(&s->changes);
+    uint64_t synced = atomic_load(&s->synced);
     (void)flags;
-    return s->can_flush ? perform(s, &c) : VM_OK;
+    if (!s->can_flush || synced >= changes)
+        return VM_OK;
+    const int st = perform(s, &c);
+    while (st == VM_OK && synced < changes &&
+           !atomic_compare_exchange_weak(&s->synced, &synced, changes)) {
+    }
+    return st;
 }
 
 static uint32_t fua_flag(const struct nbd_client *s, uint32_t flags)
@@ -228,10 +238,11 @@ static uint32_t fua_flag(const struct nbd_client *s, uint32_t flags)
     return flags & VM_IO_FUA && s->can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
 }
 
-/* A server without FUA of its own flushes. */
+/* A change has been made. A server without FUA of its own flushes. */
 static int forced(struct vm_blk *n, int st, uint32_t flags)
 {
-    const struct nbd_client *s = n->state;
+    struct nbd_client *s = n->state;
+    atomic_fetch_add(&s->changes, 1);
     return st == VM_OK && flags & VM_IO_FUA && !s->can_fua ? client_flush(n, 0) : st;
 }
 
@@ -272,7 +283,8 @@ static int client_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t
     struct nbd_client *s = n->state;
     const uint64_t mask = s->min_block - 1, first = (off + mask) & ~mask, end = (off + len) & ~mask;
     (void)flags;
-    return s->can_trim && first < end ? each_range(s, TRIM, first, end - first, 0) : VM_OK;
+    return forced(
+        n, s->can_trim && first < end ? each_range(s, TRIM, first, end - first, 0) : VM_OK, 0);
 }
 
 static int client_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)

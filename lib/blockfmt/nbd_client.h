@@ -29,6 +29,7 @@ struct nbd_client {
     uint64_t max_request, min_block;
     bool can_flush, can_fua, can_trim, can_zero, can_fast_zero, can_status;
 
+    _Atomic uint64_t changes, synced; /* made, and of these on stable storage */
     pthread_t thread;
     int wake;
     pthread_mutex_t lock; /* what follows */

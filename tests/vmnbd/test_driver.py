@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The NBD client: images that lie with another server (QEMU's, nbdkit), served on by vmnbd."""
+import contextlib
 import os
 import socket
 import subprocess
@@ -177,34 +178,33 @@ def test_a_read_only_server(server, tmp_path):
 def test_a_connection_that_is_lost_comes_back(server, disk, tmp_path):
     name = 'json:{"driver":"raw","file":{"driver":"nbd","path":"%s","reconnect-delay":"30"}}' % (
         tmp_path / "peer")
-    with qemu_nbd(tmp_path / "peer", disk):
-        s = server("-t", name)
-        s.__enter__()
-        h = connect(s)
-        first = h.pread(4096, 0)
-    with s:
-        h.set_strict_mode(0)
-        got = []
-        waiting = threading.Thread(target=lambda: got.append(h.pread(4096, 0)))
-        waiting.start()
-        time.sleep(0.2)
-        assert not got
-        with qemu_nbd(tmp_path / "peer", disk):
-            waiting.join(timeout=30)
-            assert got == [first]
+    with contextlib.ExitStack() as peers:
+        peers.enter_context(qemu_nbd(tmp_path / "peer", disk))
+        with server("-t", name) as s:
+            h = connect(s)
+            first = h.pread(4096, 0)
+            peers.close()
+            got = []
+            waiting = threading.Thread(target=lambda: got.append(h.pread(4096, 0)))
+            waiting.start()
+            time.sleep(0.2)
+            assert not got
+            with qemu_nbd(tmp_path / "peer", disk):
+                waiting.join(timeout=30)
+                assert got == [first]
 
 
 def test_a_connection_that_is_lost_for_good(server, disk, tmp_path):
-    with qemu_nbd(tmp_path / "peer", disk) as peer:
-        s = server("-t", "-f", "raw", peer.uri)
-        s.__enter__()
-        h = connect(s)
-        h.pread(4096, 0)
-    with s:
-        with pytest.raises(nbd.Error):
+    with contextlib.ExitStack() as peers:
+        peer = peers.enter_context(qemu_nbd(tmp_path / "peer", disk))
+        with server("-t", "-f", "raw", peer.uri) as s:
+            h = connect(s)
             h.pread(4096, 0)
-        h.shutdown()
-        assert connect(s).get_size() == 64 << 20
+            peers.close()
+            with pytest.raises(nbd.Error):
+                h.pread(4096, 0)
+            h.shutdown()
+            assert connect(s).get_size() == 64 << 20
 
 
 def test_keys(server, disk, tmp_path):
