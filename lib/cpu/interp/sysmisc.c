@@ -9,6 +9,7 @@
 #include "core/machine.h"
 #include "cpu/interp/interp.h"
 #include "cpu/x86/control.h"
+#include "cpu/x86/code_page.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/msr.h"
 #include "cpu/x86/segment.h"
@@ -33,6 +34,7 @@ X86_H_CALLS(cpuid)
 {
     uint32_t r[4];
 
+    x86_serialize(c);
     vm__x86_cpuid(c, (uint32_t)c->st.gpr[X86_RAX], (uint32_t)c->st.gpr[X86_RCX], r);
     c->st.gpr[X86_RAX] = r[0];
     c->st.gpr[X86_RBX] = r[1];

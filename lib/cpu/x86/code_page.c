@@ -10,12 +10,19 @@
  * waiting for its start-up IPI, paused) is not waited for: what it stored is there to be read, and
  * it polls before it stores again.
  *
+ * So decoding never waits, and code may be stale until the answer comes. That is too long for one who
+ * has been told of the change by memory and has executed a serializing instruction since: there, and
+ * where events are delivered, outstanding answers are waited for (x86_serialize()).
+ *
  * Pages waited for are in a list of fixed size. When it is full, answers for all further pages are
  * one entry, and such an answer makes every processor drop everything it has decoded.
  */
 #include "cpu/x86/code_page.h"
 
+#include <sched.h>
+
 #include "cpu/x86/tlb.h"
+#include "host/time.h"
 
 enum { WORDS = VM_MAX_CPUS / 64 };
 
@@ -58,6 +65,12 @@ static bool is_empty(const uint64_t *set)
     return any == 0;
 }
 
+/* Under the lock; x86_serialize() reads it without. */
+static void set_count(struct x86_cpus *s, uint32_t n)
+{
+    __atomic_store_n(&s->n_shoot, n, __ATOMIC_RELAXED);
+}
+
 /* ---- asking ---- */
 
 /* Where the answers for @p page are noted: in its own entry, or in that of all without one. */
@@ -71,7 +84,7 @@ static uint64_t *entry_of(struct x86_cpus *s, struct vm_page *page)
         return s->shoot_all;
     if (k == s->n_shoot) {
         s->shoot[k] = (struct x86_shoot) { .page = page };
-        s->n_shoot++;
+        set_count(s, s->n_shoot + 1);
     }
     return s->shoot[k].waiting;
 }
@@ -127,10 +140,12 @@ void vm__x86_code_answer(struct vcpu *c)
 
         if (take(e->waiting, me))
             atomic_fetch_add_explicit(&e->page->code_version, 1, memory_order_seq_cst);
-        if (is_empty(e->waiting))
-            *e = s->shoot[--s->n_shoot];
-        else
+        if (is_empty(e->waiting)) {
+            *e = s->shoot[s->n_shoot - 1];
+            set_count(s, s->n_shoot - 1);
+        } else {
             k++;
+        }
     }
     if (take(s->shoot_all, me))
         for (uint32_t n = 0; n < s->n; n++)
@@ -138,12 +153,60 @@ void vm__x86_code_answer(struct vcpu *c)
     shoot_unlock(s);
 }
 
+/* ---- waiting ---- */
+
+/* The part of @p set that runs. One that is parked has stored what it stored, and answers before it
+ * stores again. */
+static bool any_running(const struct x86_cpus *s, const struct vcpu *me, const uint64_t *set)
+{
+    for (uint32_t n = 0; n < s->n; n++)
+        if ((set[n / 64] >> (n % 64) & 1) && s->cpu[n] != me &&
+            !atomic_load_explicit(&s->cpu[n]->parked, memory_order_acquire))
+            return true;
+    return false;
+}
+
+static bool outstanding(struct vcpu *c)
+{
+    struct x86_cpus *s = c->cpus;
+    bool any;
+
+    shoot_lock(s);
+    any = any_running(s, c, s->shoot_all);
+    for (uint32_t k = 0; k < s->n_shoot && !any; k++)
+        any = any_running(s, c, s->shoot[k].waiting);
+    shoot_unlock(s);
+    return any;
+}
+
+/* Two may wait for each other, so this one answers meanwhile. A processor answers between two
+ * blocks; one that does not for so long is in a function of the embedder, and stores nothing. */
+void vm__x86_code_wait(struct vcpu *c)
+{
+    enum { PATIENCE_NS = 50000000, SPINS = 64 };
+    const uint64_t until = vm__host_ns() + PATIENCE_NS;
+
+    for (unsigned n = 1; outstanding(c); n++) {
+        if (atomic_load_explicit(&c->req, memory_order_relaxed) & VM_CPU_REQ_CODE) {
+            atomic_fetch_and_explicit(&c->req, ~(uint32_t)VM_CPU_REQ_CODE, memory_order_acq_rel);
+            vm__x86_code_answer(c);
+        }
+        __builtin_ia32_pause();
+        if (n % SPINS == 0) {
+            if (vm__host_ns() > until)
+                return;
+            (void)sched_yield();
+        }
+    }
+}
+
 void vm__x86_code_forget(struct x86_cpus *s)
 {
     /* A page of a region that was removed lives until every processor has polled; an answer may
      * come later than that. */
     shoot_lock(s);
-    while (s->n_shoot != 0)
-        add_all(s->shoot_all, s->shoot[--s->n_shoot].waiting);
+    for (uint32_t k = 0; k < s->n_shoot; k++)
+        add_all(s->shoot_all, s->shoot[k].waiting);
+    set_count(s, 0);
     shoot_unlock(s);
 }

@@ -18,6 +18,18 @@ void vm__x86_mark_code(struct vcpu *c, struct vm_page *page, uint32_t off, uint3
 /** A processor's answer to VM_CPU_REQ_CODE (VM_FLUSH_CODE): gives its write permissions back.
  * [cpu thread] */
 void vm__x86_code_answer(struct vcpu *c);
+/** Wait until every processor has answered for every page; see x86_serialize(). */
+void vm__x86_code_wait(struct vcpu *c);
+/**
+ * A serializing instruction, or an event's delivery: from here on another processor's stores to code
+ * that this one has seen the news of must count [SDM-3A §8.1.3]. They do, once whoever still had
+ * write permission for a page when its first code was decoded has answered. [cpu thread]
+ */
+static inline void x86_serialize(struct vcpu *c)
+{
+    if (__builtin_expect(__atomic_load_n(&c->cpus->n_shoot, __ATOMIC_RELAXED) != 0, 0))
+        vm__x86_code_wait(c);
+}
 /** The address space changed: pages that are being waited for may be about to go. */
 void vm__x86_code_forget(struct x86_cpus *s);
 

@@ -9,6 +9,7 @@
  */
 #include "cpu/x86/control.h"
 
+#include "cpu/x86/code_page.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/segment.h"
 
@@ -41,6 +42,7 @@ void vm__x86_write_cr0(struct vcpu *c, uint64_t v)
                            X86_CR0_PG;
     uint64_t old = c->st.cr0;
 
+    x86_serialize(c);
     if (v >> 32)
         gp(c);
     v = (v & known) | X86_CR0_ET;
@@ -75,6 +77,7 @@ void vm__x86_write_cr3(struct vcpu *c, uint64_t v)
 {
     const uint64_t no_flush = UINT64_C(1) << 63;
 
+    x86_serialize(c);
     if (x86_lma(c)) {
         if (c->st.cr4 & X86_CR4_PCIDE)
             v &= ~no_flush; /* the soft TLB has no PCIDs: flushing more is allowed */

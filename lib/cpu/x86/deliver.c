@@ -9,6 +9,7 @@
  */
 #include "cpu/hook.h"
 #include "cpu/trace.h"
+#include "cpu/x86/code_page.h"
 #include "cpu/x86/flags.h"
 #include "cpu/x86/segment.h"
 #include "cpu/x86/v86.h"
@@ -266,6 +267,7 @@ void vm__x86_deliver(struct vcpu *c)
     d.gate_err = e->vector * 8u + 2 + d.ext;
 
     c->cur = NULL;
+    x86_serialize(c);
     if (x86_tracing(c, VM_LOG_INT))
         vm__x86_trace_event(c);
     if (!e->delivering && x86_hooked(c, VM_HOOK_INTR))

@@ -6,6 +6,7 @@
  * Spec: [SDM-2A IRET], [SDM-2B RET], [SDM-3A §5.8.6] (outer returns), [SDM-3A §6.14.3] (64-bit),
  * [SDM-3B §20.2.1] (to and from virtual-8086 mode), [SDM-3A §6.7.1] (NMI unblocking).
  */
+#include "cpu/x86/code_page.h"
 #include "cpu/x86/far.h"
 #include "cpu/x86/flags.h"
 #include "cpu/x86/segment.h"
@@ -277,6 +278,7 @@ static void iret_protected(struct vcpu *c, unsigned size, uint64_t next_rip)
 
 void vm__x86_iret(struct vcpu *c, unsigned size, uint64_t next_rip)
 {
+    x86_serialize(c);
     if (x86_is_real(c))
         iret_real(c, size);
     else

@@ -176,6 +176,83 @@ Test(jit, a_loop_of_one_block_hears_requests)
     both_fini(&b);
 }
 
+Test(jit, an_interrupt_may_come_at_every_instruction)
+{
+    /* Flags, stack, memory and vectors are in use everywhere; the NMI's handler changes none of it.
+     */
+    static const uint8_t code[] = {
+        0xbe, 0,    0,    2,    0,    0xb9, 0x06, 0,    0,    0, /* mov esi, DATA; mov ecx, 6 */
+        0x48, 0x01, 0x0e,                                        /* again: add [rsi], rcx */
+        0x48, 0x11, 0xd8,                                        /* adc rax, rbx */
+        0x50, 0xf3, 0x0f, 0x6f, 0x06,                            /* push rax; movdqu xmm0, [rsi] */
+        0x66, 0x0f, 0xfe, 0xc8,                                  /* paddd xmm1, xmm0 */
+        0x48, 0xff, 0xc3, 0x5a,                                  /* inc rbx; pop rdx */
+        0xe8, 0x06, 0,    0,    0,                               /* call function */
+        0xff, 0xc9, 0x75, 0xe3, 0x90, 0xf4,                      /* dec ecx; jnz again; nop; hlt */
+        0x48, 0x83, 0xf8, 0x20, 0x0f, 0x92, 0x46, 0x10, 0xc3, /* cmp rax, 32; setb [rsi + 16]; ret
+                                                               */
+    };
+    static const uint8_t handler[] = { 0x48, 0xff, 0x04, 0x25, 0, 0x10, 2, 0, 0x48, 0xcf };
+    struct both b;
+
+    both_init(&b, true);
+    for (int k = 0; k < ENGINES; k++)
+        poke(&b.p[k], HANDLERS + 16 * 2, handler,
+             sizeof handler);              /* inc qword [DATA + 1000h]; iretq */
+    run_both(&b, code, sizeof code, 1000); /* and translated from now on */
+    for (uint64_t n = 1; n < 90; n++) {
+        for (int k = 0; k < ENGINES; k++) {
+            struct processors *p = &b.p[k];
+            start(p);
+            put(p, DATA, 0);
+            put(p, DATA + 16, 0);
+            put(p, DATA + 0x1000, 0);
+            (void)run(p, 0, n);
+            const bool halted = at(p, 0)->st.activity != X86_ACTIVE;
+            atomic_fetch_add(&at(p, 0)->nmis, 1);
+            vm__x86_cpu_class.request(p->cpu[0], VM_CPU_REQ_NMI);
+            (void)run(p, 0, halted ? 2 : 2000);
+        }
+        expect_same(&b);
+        uint64_t nmis = 0;
+        cr_assert_eq(vm__mem_read(b.p[JIT].f.m, DATA + 0x1000, &nmis, 8), VM_OK);
+        cr_expect_eq(nmis, 1, "after %u instructions", (unsigned)n);
+    }
+    both_fini(&b);
+}
+
+Test(jit, accesses_may_cross_pages_and_lines)
+{
+    /* Loads, stores and locked accesses of every size at every offset around a page's end. */
+    static const uint8_t body[] = {
+        0x8a, 0x06, 0x88, 0x46, 0x20,             /* mov al, [rsi]; mov [rsi + 32], al */
+        0x66, 0x8b, 0x06, 0x66, 0x01, 0x46, 0x11, /* mov ax, [rsi]; add [rsi + 17], ax */
+        0x8b, 0x1e, 0xf0, 0x01, 0x5e, 0x09,       /* mov ebx, [rsi]; lock add [rsi + 9], ebx */
+        0x48, 0x8b, 0x16, 0x48, 0x31, 0x56, 0x03, /* mov rdx, [rsi]; xor [rsi + 3], rdx */
+        0xf0, 0x48, 0x0f, 0xc1, 0x56, 0x0b,       /* lock xadd [rsi + 11], rdx */
+        0xf0, 0x48, 0x0f, 0xb1, 0x1e,             /* lock cmpxchg [rsi], rbx */
+        0xf3, 0x0f, 0x6f, 0x06, 0xf3, 0x0f, 0x7f,
+        0x46, 0x05,                   /* movdqu xmm0, [rsi]; movdqu [rsi + 5] */
+        0x48, 0x87, 0x46, 0x01, 0xf4, /* xchg [rsi + 1], rax; hlt */
+    };
+    struct both b;
+
+    both_init(&b, true);
+    for (uint32_t off = 0; off < 48; off++) {
+        uint32_t to = DATA + 0x1000 - 40 + off;
+        uint8_t code[5 + sizeof body] = { 0xbe, (uint8_t)to, (uint8_t)(to >> 8),
+                                          (uint8_t)(to >> 16), 0 };
+        memcpy(code + 5, body, sizeof body);
+        for (int k = 0; k < ENGINES; k++)
+            for (uint64_t at = DATA; at < DATA + 0x1800; at += 8)
+                put(&b.p[k], at, at * UINT64_C(0x9e3779b97f4a7c15));
+        for (int round = 0; round < 3; round++)
+            run_both(&b, code, sizeof code, 100);
+        expect_same(&b);
+    }
+    both_fini(&b);
+}
+
 Test(jit, flags_are_right_after_every_kind_of_exit)
 {
     /* cmp sets flags; then one thing that leaves the block, or clobbers the host's flags; then all

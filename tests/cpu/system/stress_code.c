@@ -3,10 +3,11 @@
  * @file stress_code.c
  * Two processors on two threads: one rewrites functions on 200 pages, the other calls them, first
  * while they change, then, told that they are done and after a serialising instruction, to check
- * what they return [SDM-3A §8.1.3]. No stale code may run in the second pass. The writer's stores
- * are straight-line code: it answers to a page's first code as late as can be.
+ * what they return [SDM-3A §8.1.3]. No stale code may run in the second pass. The writer's stores,
+ * up to the word that it is done, are straight-line code: it answers to a page's first code as late
+ * as can be.
  *
- * A plain executable, so that it can run under ThreadSanitizer. Argument: rounds.
+ * A plain executable, so that it can run under ThreadSanitizer. Arguments: rounds, engine.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -62,7 +63,6 @@ static size_t write_writer(uint8_t *start)
         p = emit(p, k < 2 * PAGES ? "\x88\x3d" : "\x88\x1d", 2); /* MOV [at], BH or BL */
         p = emit(p, (const char *)&at, 4);
     }
-    p = emit(p, "\xeb\x00", 2);                              /* JMP $ + 2: a block ends */
     p = emit(p, "\x89\x1d\x00\x90\0\0", 6);                  /* MOV [9000h], EBX */
     p = emit(p, "\xf3\x90\x39\x1d\x40\x90\0\0\x75\xf6", 10); /* PAUSE; CMP [9040h], EBX; JNE */
     p = emit(p, "\x3b\x1d\xc0\x90\0\0\x0f\x85", 8);          /* CMP EBX, [ROUNDS]; JNE again */
@@ -115,6 +115,9 @@ int main(int argc, char **argv)
     void *bad[2];
 
     fake_init(&f);
+    if (argc > 2 && (vm__config_set(f.m->config, "engine", argv[2]) != VM_OK ||
+                     vm__config_set(f.m->config, "jit.threshold", "2") != VM_OK))
+        return 2;
     for (uint32_t n = 0; n < 2; n++)
         if (vm__x86_cpu_class.create(f.m, n, &cpu[n]) != VM_OK)
             return 1;
