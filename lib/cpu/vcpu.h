@@ -200,6 +200,7 @@ struct vcpu {
     uint8_t fp_live;              /**< what the host MXCSR holds: X86_FP_*, 0 if the host's own */
     uint32_t host_mxcsr;
     bool x87_live;                /**< the host's x87 unit holds the guest's registers */
+    uint16_t host_fcw;            /**< while live: the host's control word */
     bool x87_unmasked;            /**< while live: FCW leaves some exception unmasked */
 
     jmp_buf jmp;                  /**< where a fault unwinds to */

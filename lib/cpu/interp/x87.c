@@ -35,6 +35,7 @@ X86_NOINLINE void vm__x87_enter_slow(struct vcpu *c)
     unsigned top = c->st.fsw >> FSW_TOP_SHIFT & 7;
 
     __asm__ volatile("fxsave64 %0" : "=m"(f));
+    c->host_fcw = f.fcw;
     f.fcw = c->st.fcw;
     f.fsw = c->st.fsw;
     f.ftw = c->st.ftw;
@@ -51,7 +52,7 @@ X86_NOINLINE void vm__x87_leave_slow(struct vcpu *c)
 {
     struct fx f;
 
-    __asm__ volatile("fxsave64 %0\n\tfninit" : "=m"(f));
+    __asm__ volatile("fxsave64 %0\n\tfninit\n\tfldcw %1" : "=m"(f) : "m"(c->host_fcw));
     unsigned top = f.fsw >> FSW_TOP_SHIFT & 7;
     c->st.fcw = f.fcw;
     c->st.fsw = f.fsw;
