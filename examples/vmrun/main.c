@@ -136,7 +136,7 @@ static bool start(struct vmrun *v)
         return false;
     if (v->o.pid_file != NULL && !pid_file_make(v->o.pid_file))
         return false;
-    if (!v->o.paused && vm_machine_start(v->m) != VM_OK)
+    if (!v->o.paused && !v->o.lockstep && vm_machine_start(v->m) != VM_OK)
         return say_last(NULL);
     daemon_ready();
     return true;
@@ -150,7 +150,9 @@ static int run(struct vmrun *v)
     if (v->loop == NULL)
         return 1;
     catch_signals(v->loop);
-    return build(v) && start(v) ? loop_run(v->loop) : 1;
+    if (!build(v) || !start(v))
+        return 1;
+    return v->o.lockstep ? lockstep_run(v) : loop_run(v->loop);
 }
 
 static void clean_up(struct vmrun *v)

@@ -82,8 +82,9 @@ static bool add_engine(struct parse *p, const char *name, size_t len)
 /** -accel NAME[,NAME…][,option=…]: as "kvm,jit,interp", "kvm:jit:interp" or by repetition. */
 static bool opt_accel(struct parse *p, const char *arg)
 {
-    static const char *const names[] = { "thread",         "tb-size",  "one-insn-per-tb",
-                                         "kernel-irqchip", "perf-map", NULL };
+    static const char *const names[] = {
+        "thread", "tb-size", "one-insn-per-tb", "kernel-irqchip", "perf-map", "lockstep", NULL
+    };
     const char *at = arg;
 
     if (strcmp(arg, "help") == 0) {
@@ -105,8 +106,10 @@ static bool opt_accel(struct parse *p, const char *arg)
     if (!opts_parse(&o, "-accel", at, NULL, names))
         return false;
     bool perf = false;
-    const bool ok =
-        opts_bool(&o, "perf-map", &perf) && (!perf || set_key(p, "-accel", "jit.perf_map", "on"));
+    const bool ok = opts_bool(&o, "perf-map", &perf) &&
+                    opts_bool(&o, "lockstep", &p->o->lockstep) &&
+                    (!perf || set_key(p, "-accel", "jit.perf_map", "on")) &&
+                    (!p->o->lockstep || lockstep_keys(p));
     opts_free(&o);
     return ok;
 }

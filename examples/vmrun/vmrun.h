@@ -83,6 +83,7 @@ struct options {
     uint32_t gdb_arch;         /**< VM_GDB_* of -gdb */
     const char *pid_file;
     bool paused;      /**< -S */
+    bool lockstep;    /**< -accel jit,lockstep=on */
     bool no_shutdown; /**< stay when the guest has powered off */
     bool daemonize;
     bool nographic;
@@ -155,6 +156,12 @@ bool add_chr(struct parse *p, const char *option, const char *text, const char *
 bool add_wire(struct parse *p, const char *option, int kind, const char *channel, const char *chr);
 /** Ports and monitor where nothing was said. */
 bool chr_defaults(struct parse *p);
+
+/* lockstep.c */
+/** Keys that make two machines comparable. False after a line. */
+bool lockstep_keys(struct parse *p);
+/** Run the machine beside a twin until it ends or they differ; the exit status. */
+int lockstep_run(struct vmrun *v);
 
 /* options_disk.c */
 /** Add "drive.N" from a list that lacks nothing but a unit. False after a line. */

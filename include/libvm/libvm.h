@@ -15,6 +15,7 @@
 #include <libvm/cpu.h>
 #include <libvm/debug.h>
 #include <libvm/hook.h>
+#include <libvm/lockstep.h>
 #include <libvm/memory.h>
 #include <libvm/irq.h>
 #include <libvm/device.h>

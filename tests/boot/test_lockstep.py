@@ -1,98 +1,25 @@
 # SPDX-License-Identifier: MIT
 """The JIT and the interpreter side by side: two machines with the same instruction-counted clock.
 
-After every step both must have the same registers and the same memory. On a difference the test
-narrows it to the instruction after which it shows, and prints both states and the code there.
+vm_lockstep() compares processors, devices and memory after every step. On a difference it names the
+instruction after which it shows, with both states and the code there.
 """
 import os
+import re
 
 import pytest
 
 import libvm
 from conftest import medium
 
-NAMES = ("rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15 rip rflags cr0 cr2 cr3 cr4 "
-         "mxcsr xmm0 xmm1 xmm7 xmm15").split()
 MEMORY = 80 << 20
 
 
-class Pair:
-    def __init__(self, options):
-        keys = {"memory.size": str(MEMORY), "clock.mode": "icount", "rng.seed": "1", "jit.exact": "on",
-                "jit.threshold": os.environ.get("LIBVM_JIT_THRESHOLD", "4"), **options}
-        self.machines = [libvm.Machine({**keys, "engine": e}) for e in ("interp", "jit")]
-
-    def close(self):
-        for m in self.machines:
-            m.close()
-
-    def run(self, n):
-        for m in self.machines:
-            if n:
-                m.run(max_insns=n, timeout=300)
-
-    def registers(self):
-        out = []
-        for m in self.machines:
-            r = m.cpus[0].regs
-            out.append({n: r[n] for n in NAMES})
-        return out
-
-    def difference(self, memory):
-        a, b = self.registers()
-        found = {n: (hex(a[n]), hex(b[n])) for n in NAMES if a[n] != b[n]}
-        if not memory or found:
-            return found
-        for at in [*range(0, 0xa0000, 0x20000), *range(1 << 20, MEMORY, 1 << 20)]:
-            size = 0x20000 if at < 1 << 20 else 1 << 20
-            p, q = (m.read(at, size) for m in self.machines)
-            if p != q:
-                k = next(k for k in range(size) if p[k] != q[k])
-                return {"memory at %#x" % (at + k): (p[k:k + 16].hex(), q[k:k + 16].hex())}
-        return {}
-
-
-def narrow(options, good, bad):
-    """The instruction count in (good, bad] after which the two differ, and what differs."""
-    start = good
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        pair = Pair(options)
-        pair.run(start)
-        pair.run(middle - start)
-        if pair.difference(True):
-            bad = middle
-        else:
-            good = middle
-        pair.close()
-    pair = Pair(options)
-    pair.run(start)
-    pair.run(good - start)
-    before = pair.registers()[0]
-    try:
-        code = pair.machines[0].cpus[0].read(before["rip"], 15).hex()
-    except libvm.Error:
-        code = "unreadable"
-    pair.close()
-    pair = Pair(options)
-    pair.run(start)
-    pair.run(bad - start)
-    found = pair.difference(True)
-    pair.close()
-    return "after instruction %d (interpreter before it: %s; code %s) interp and jit have %s" % (
-        bad, {n: hex(v) for n, v in before.items()}, code, found)
-
-
-def lockstep(options, total, step):
-    pair, at = Pair(options), 0
-    try:
-        while at < total:
-            pair.run(step)
-            if pair.difference(True):
-                pytest.fail(narrow(options, at, at + step))
-            at += step
-    finally:
-        pair.close()
+def lockstep(options, total, step, memory=MEMORY):
+    keys = {"memory.size": str(memory), "clock.mode": "icount", "rng.seed": "1", "jit.exact": "on",
+            "jit.threshold": os.environ.get("LIBVM_JIT_THRESHOLD", "4"), **options}
+    with libvm.Machine({**keys, "engine": "interp"}) as a, libvm.Machine({**keys, "engine": "jit"}) as b:
+        a.lockstep(b, total, step)
 
 
 def test_kernel_start():
@@ -107,6 +34,52 @@ def test_boot_to_a_shell(kernel, initrd):
     kernel, initrd = medium(kernel, initrd)
     lockstep({"boot.kernel": kernel, "boot.initrd": initrd, "boot.cmdline": "console=ttyS0"},
              2_500_000_000, 100_000_000)
+
+
+def test_two_processors():
+    kernel, = medium("cloud")
+    lockstep({"boot.kernel": kernel, "boot.cmdline": "console=ttyS0", "cpu.count": "2"}, 300_000_000, 50_000_000)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("medium_name", ["grub-floppy", "memtest-64", "memtest-32"])
+def test_firmware_and_what_it_starts(medium_name):
+    path, = medium(medium_name)
+    options = ({"drive.0": "file=%s,format=raw,if=floppy,readonly=on" % path, "boot.order": "a"}
+               if medium_name == "grub-floppy" else {"boot.kernel": path})
+    lockstep(options, 1_500_000_000, 100_000_000)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cpus", [2, 4])
+def test_several_processors_to_a_shell(cpus):
+    kernel, initrd = medium("cloud", "initrd-amd64")
+    lockstep({"boot.kernel": kernel, "boot.initrd": initrd, "boot.cmdline": "console=ttyS0", "cpu.count": str(cpus)},
+             2_500_000_000, 100_000_000, 128 << 20)
+
+
+def test_a_difference_is_found_and_told():
+    """One register of one machine is changed while it runs."""
+    kernel, = medium("cloud")
+    keys = {"memory.size": str(MEMORY), "clock.mode": "icount", "rng.seed": "1", "jit.exact": "on",
+            "boot.kernel": kernel, "boot.cmdline": "console=ttyS0"}
+    with libvm.Machine({**keys, "engine": "interp"}) as a, \
+            libvm.Machine({**keys, "engine": "jit", "boot.cmdline": "console=ttyS1"}) as b:
+        with pytest.raises(libvm.Error, match="differ before they run"):
+            a.lockstep(b, 1000)
+    with libvm.Machine({**keys, "engine": "interp"}) as a, libvm.Machine({**keys, "engine": "jit"}) as b:
+        def spoil(cpu, event):
+            cpu.regs["cr2"] = 0x1234567
+        at = a.cpus[0].regs["rip"] + a.cpus[0].regs["cs.base"]
+        number = b.hook_add("insn", spoil, at, at)
+        with pytest.raises(libvm.Error, match="differ after instruction 1") as told:
+            a.lockstep(b, 1000, 100)
+        b.hook_del(number)
+        report = str(told.value)
+        assert "interp and jit differ after instruction 1\n" in report
+        assert "the code there" in report and "before it:" in report and "memory is the same" in report
+        assert re.search(r"^! .*CR2=0*1234567.*<- jit", report, re.M | re.I), report
+        assert report.count("<- jit") == 1
 
 
 def test_firmware():

@@ -452,6 +452,8 @@ class vm_chr_ops(C.Structure):
         ("room", C.CFUNCTYPE(None, C.c_void_p)),
     ]
 
+vm_lockstep_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_char_p)
+
 
 class vm_io_ops(C.Structure):
     _fields_ = [
@@ -578,6 +580,7 @@ FUNCTIONS = {
     "vm_last_error": (C.POINTER(vm_error), []),
     "vm_list": (C.c_int, [C.c_void_p, C.c_int, vm_list_fn, C.c_void_p]),
     "vm_list_props": (C.c_int, [C.c_void_p, C.c_char_p, vm_list_fn, C.c_void_p]),
+    "vm_lockstep": (C.c_int, [C.c_void_p, C.c_void_p, C.c_uint64, C.c_uint64, vm_lockstep_fn, C.c_void_p]),
     "vm_machine_build": (C.c_void_p, [C.c_void_p]),
     "vm_machine_destroy": (None, [C.c_void_p]),
     "vm_machine_dispatch": (C.c_int, [C.c_void_p, C.c_uint32]),

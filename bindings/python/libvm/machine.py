@@ -367,6 +367,24 @@ class Machine(Screen):
         self._hooks[number] = fn
         return number
 
+    def lockstep(self, other, insns=0, step=0):
+        """Run this machine and another of the same configuration but for "engine" side by side until
+        they differ (raises Error, with the report as its text), end, or have run insns instructions.
+        See libvm/lockstep.h for what they need."""
+        report = []
+
+        def progress(_ud, _insns, text):
+            if text is not None:
+                report.append(text.decode(errors="replace"))
+            return 0
+
+        fn = _abi.vm_lockstep_fn(progress)
+        with self.guard() as h, other.guard() as o:
+            status = lib.vm_lockstep(h, o, insns, step, fn, None)
+        if report:
+            raise Error(report[0], status)
+        check(status)
+
     def hook_del(self, number):
         """Remove a hook; it may be inside itself, or run on other processors a moment longer."""
         with self.guard() as h:

@@ -7,7 +7,6 @@
  * Each work says <name> and </name SECONDS> on the console, SECONDS by the guest's clock. Alone on
  * a host (argument "native") it does those that need nothing beside it.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
