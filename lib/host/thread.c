@@ -28,6 +28,11 @@ int vm__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg, const ch
     return VM_OK;
 }
 
+void vm__thread_yield(void)
+{
+    (void)sched_yield();
+}
+
 uint32_t vm__host_cpus(void)
 {
     cpu_set_t set;

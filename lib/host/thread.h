@@ -14,6 +14,9 @@
 /** Start a thread with every signal blocked: signals are for the embedder's own threads. */
 int vm__thread_start(pthread_t *thread, void *(*fn)(void *), void *arg, const char *name);
 
+/** Somebody else's turn on this host processor. */
+void vm__thread_yield(void);
+
 /** Processors this process may use; at least 1. */
 uint32_t vm__host_cpus(void);
 

@@ -196,10 +196,10 @@ int main(void)
     vm_ctx *ctx = vm_ctx_create(VM_API_VERSION, NULL);
     vm_machine *on_threads = build(ctx, path), *here = build(ctx, path);
     (void)unlink(path);
+    if (vm_machine_start(on_threads) != VM_OK) /* its threads inherit the modes of this one */
+        FAIL("%s", vm_last_error()->message);
     mine = 77;
     set_modes(MXCSR_UP, CW_SINGLE);
-    if (vm_machine_start(on_threads) != VM_OK)
-        FAIL("%s", vm_last_error()->message);
     for (int k = 0; k < SECONDS * 20; k++) {
         if (vm_run(here, 0, 50000000, NULL) != VM_OK)
             FAIL("%s", vm_last_error()->message);
@@ -214,8 +214,9 @@ int main(void)
     vm_ctx_unref(ctx);
     compare_handlers(before);
     (void)pthread_sigmask(SIG_SETMASK, NULL, &after);
-    if (memcmp(&mask, &after, sizeof mask) != 0)
-        FAIL("the signal mask has changed");
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sigismember(&mask, sig) != sigismember(&after, sig))
+            FAIL("signal %d is masked now, or not any more", sig);
     printf("%ld profiler ticks, %ld faults of the collector's, %ld words from guests\n", profiled,
            faults, events);
     return wrong != 0 || profiled < 10 || faults < 10 || events < 2;

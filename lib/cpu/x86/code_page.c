@@ -19,9 +19,8 @@
  */
 #include "cpu/x86/code_page.h"
 
-#include <sched.h>
-
 #include "cpu/x86/tlb.h"
+#include "host/thread.h"
 #include "host/time.h"
 
 enum { WORDS = VM_MAX_CPUS / 64 };
@@ -195,7 +194,7 @@ void vm__x86_code_wait(struct vcpu *c)
         if (n % SPINS == 0) {
             if (vm__host_ns() > until)
                 return;
-            (void)sched_yield();
+            vm__thread_yield();
         }
     }
 }
