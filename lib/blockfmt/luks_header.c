@@ -374,15 +374,17 @@ struct json_t *vm__luks_json(const struct vm_luks *l)
         }
         (void)json_array_append_new(slots, o);
     }
-    json_t *all = json_pack("{s:s,s:s%,s:s%,s:s,s:I,s:I,s:s,s:o}", "cipher-alg", alg, "cipher-mode",
+    json_t *all = json_pack("{s:s,s:s%,s:s%,s:s,s:I,s:I,s:s}", "cipher-alg", alg, "cipher-mode",
                             l->mode, mode, "ivgen-alg", iv, iv_len, "hash-alg", l->hash,
                             "payload-offset", (json_int_t)l->payload, "master-key-iters",
-                            (json_int_t)l->digest_iterations, "uuid", l->uuid, "slots", slots);
-    if (all != NULL && colon != NULL)
-        (void)json_object_set_new(all, "ivgen-hash-alg", json_string(colon + 1));
-    if (all == NULL) {
+                            (json_int_t)l->digest_iterations, "uuid", l->uuid);
+    if (all == NULL) { /* names are the image's */
         json_decref(slots);
         vm__fail(VM_E_CORRUPT, "The LUKS header holds names that are no text");
+        return NULL;
     }
+    if (colon != NULL)
+        (void)json_object_set_new(all, "ivgen-hash-alg", json_string(colon + 1));
+    (void)json_object_set_new(all, "slots", slots);
     return all;
 }

@@ -316,9 +316,11 @@ static json_t *bitmaps_json(struct vm_blk *n)
             (void)json_array_append_new(flags, json_string("in-use"));
         if (list[i].enabled)
             (void)json_array_append_new(flags, json_string("auto"));
-        (void)json_array_append_new(all,
-                                    json_pack("{s:o,s:s,s:I}", "flags", flags, "name", list[i].name,
-                                              "granularity", (json_int_t)list[i].granularity));
+        json_t *o = json_object();
+        (void)json_object_set_new(o, "flags", flags);
+        (void)json_object_set_new(o, "name", json_string(list[i].name));
+        (void)json_object_set_new(o, "granularity", json_integer((json_int_t)list[i].granularity));
+        (void)json_array_append_new(all, o);
     }
     free(list);
     return all;

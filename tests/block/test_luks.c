@@ -336,6 +336,29 @@ Test(luks, hostile_headers, .timeout = 60)
     blk_fini(&p);
 }
 
+/** Information needs no key, so it meets names that no cipher has; some are no text. */
+Test(luks, info_of_strange_names, .timeout = 60)
+{
+    static const long at[] = { 8, 40, 168 };
+    struct blk_place p;
+    place(&p);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(blk_create(&p, blk_path(&p, "a"), "luks", MiB, "key-secret=s,iter-time=1"),
+                     VM_OK);
+        FILE *f = fopen(blk_path(&p, "a"), "r+b");
+        cr_assert(f != NULL && fseek(f, at[i], SEEK_SET) == 0 && fwrite("\xff\xfe", 1, 2, f) == 2 &&
+                  fclose(f) == 0);
+        struct vm_blk *n =
+            blk_open(&p, blk_path(&p, "a"), "luks", NULL, VM_OPEN_RO | VM_OPEN_NO_IO);
+        cr_assert_not_null(n, "%s", vm_last_error()->message);
+        json_t *info = vm__blk_info_json(n);
+        cr_assert_null(info);
+        cr_assert_not_null(strstr(vm_last_error()->message, "no text"));
+        vm__blk_unref(n);
+    }
+    blk_fini(&p);
+}
+
 static void unhex(const char *text, uint8_t *out)
 {
     for (; *text != '\0'; text += 2)
