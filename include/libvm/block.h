@@ -127,8 +127,8 @@ VM_API int vm_blk_state_read(vm_blk *blk, uint64_t off, void *buf, size_t len);
 /** [any] @since 0.1 */
 VM_API int vm_blk_state_write(vm_blk *blk, uint64_t off, const void *buf, size_t len);
 
-/** Breakpoints of a blkdebug filter, at the events that drivers pass: @p what "break" (then @p event
- *  counts), "resume", "remove", "wait". [any] @since 0.1 */
+/** Breakpoints of a blkdebug filter, at the events that drivers pass: @p what "break" (then @p
+ * event counts), "resume", "remove", "wait". [any] @since 0.1 */
 VM_API int vm_blk_breakpoint(vm_blk *blk, const char *what, const char *event, const char *tag);
 
 /** Kinds of requests. */
@@ -183,8 +183,8 @@ VM_API int vm_blk_check(vm_blk *blk, uint32_t fix, vm_blk_check_result *result,
 VM_API int vm_blk_compare(vm_blk *a, vm_blk *b, uint64_t *at);
 /** Results of vm_job_wait() beside errors. */
 enum { VM_COMPARE_EQUAL = 0, VM_COMPARE_DATA = 1, VM_COMPARE_SIZE = 2, VM_COMPARE_STATUS = 3 };
-/** Compare in the background. [any] @param strict: sizes, and what is allocated, are to be the same,
- *  too. @param at the first difference; yours until the job has ended. @since 0.1 */
+/** Compare in the background. [any] @param strict: sizes, and what is allocated, are to be the
+ * same, too. @param at the first difference; yours until the job has ended. @since 0.1 */
 VM_API vm_job *vm_blk_compare_start(vm_blk *a, vm_blk *b, int strict, uint64_t *at);
 /** Bytes an image of this content would take at least, and at most. @p source may be NULL. [any]
  *  @since 0.1 */
@@ -283,8 +283,8 @@ enum {
 VM_API vm_job *vm_blk_convert(vm_blk *from, vm_blk *to, const vm_convert_options *options);
 /** Write an image down into its backing file, in the background. [any] @since 0.1 */
 VM_API vm_job *vm_blk_commit(vm_blk *blk, int keep);
-/** The same into a base further down, named as vm_blk_info() names it; what is between is not looked
- *  at any more. NULL: the backing file. [any] @since 0.1 */
+/** The same into a base further down, named as vm_blk_info() names it; what is between is not
+ * looked at any more. NULL: the backing file. [any] @since 0.1 */
 VM_API vm_job *vm_blk_commit_to(vm_blk *blk, const char *base, int keep);
 /** Give it another backing file, in the background. @p name NULL: none. @p only_name: contents are
  *  the caller's business. [any] @since 0.1 */
@@ -292,6 +292,27 @@ VM_API vm_job *vm_blk_rebase(vm_blk *blk, const char *name, const char *format, 
 /** Copy up all that comes from backing files, and drop them, in the background; the image may be
  *  in use. [any] @since 0.1 */
 VM_API vm_job *vm_blk_stream(vm_blk *blk);
+/** Of vm_blk_mirror(). */
+enum {
+    VM_MIRROR_SWITCH = 1, /**< then all I/O of the image goes to the target */
+    VM_MIRROR_TOP = 2,    /**< only what the image has itself: the target has the same below */
+};
+/** Copy an image that is in use (a running machine's disk) to a new one of the same size, in the
+ *  background. When both are the same, users are held for a moment while what changed last follows;
+ *  then the job ends. With VM_MIRROR_SWITCH they go on with the target, through the handle and the
+ *  drives they have; the old file holds the state of that moment. The target must read as zeros at
+ *  first. [any] @retval VM_E_STATE (of the job) another such job is at work. @since 0.1 */
+VM_API vm_job *vm_blk_mirror(vm_blk *blk, vm_blk *target, uint32_t flags);
+/** Of vm_blk_backup(). */
+enum {
+    VM_BACKUP_FULL = 0, /**< everything */
+    VM_BACKUP_TOP = 1,  /**< what the image has itself */
+    VM_BACKUP_NONE = 2, /**< only what is about to change, until vm_job_cancel() ends it */
+};
+/** Keep an image as it is when the job begins in a new one, in the background, while users go on
+ *  writing: what they change is copied before. A target that cannot be written fails the job, not
+ *  the users. [any] @retval VM_E_STATE (of the job) another such job is at work. @since 0.1 */
+VM_API vm_job *vm_blk_backup(vm_blk *blk, vm_blk *target, uint32_t mode);
 
 /** [any] @since 0.1 */
 VM_API int vm_job_progress(vm_job *job, uint64_t *done, uint64_t *total);

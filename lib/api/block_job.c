@@ -119,6 +119,7 @@ struct work {
     struct vm_blk_options *options;
     uint64_t *at;
     bool flag;
+    uint32_t flags;
 };
 
 static void clean(struct vm_job *job, void *state, int status)
@@ -325,6 +326,55 @@ vm_job *vm_blk_rebase(vm_blk *blk, const char *name, const char *format, int onl
         return NULL;
     }
     return start(job);
+}
+
+static int run_mirror(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    return vm__blk_mirror(w->a, w->b, w->flags, job);
+}
+
+static int run_backup(struct vm_job *job, void *state)
+{
+    struct work *w = state;
+    return vm__blk_backup(w->a, w->b, (enum vm_backup_mode)w->flags, job);
+}
+
+static const struct vm_job_class mirror_class = { "mirror", sizeof(struct work), run_mirror,
+                                                  clean };
+static const struct vm_job_class backup_class = { "backup", sizeof(struct work), run_backup,
+                                                  clean };
+
+static vm_job *copy_live(const struct vm_job_class *cls, vm_blk *blk, vm_blk *target,
+                         uint32_t flags)
+{
+    struct work *w = NULL;
+    if (target == NULL) {
+        no_image();
+        return NULL;
+    }
+    struct vm_job *job = new_job(blk, cls, &w);
+    if (job == NULL)
+        return NULL;
+    w->b = vm__blk_ref(target);
+    w->flags = flags;
+    return start(job);
+}
+
+vm_job *vm_blk_mirror(vm_blk *blk, vm_blk *target, uint32_t flags)
+{
+    if ((flags & ~(uint32_t)(VM_MIRROR_SWITCH | VM_MIRROR_TOP)) == 0)
+        return copy_live(&mirror_class, blk, target, flags);
+    vm__fail(VM_E_INVAL, "unknown flags %#x", flags);
+    return NULL;
+}
+
+vm_job *vm_blk_backup(vm_blk *blk, vm_blk *target, uint32_t mode)
+{
+    if (mode <= VM_BACKUP_NONE)
+        return copy_live(&backup_class, blk, target, mode);
+    vm__fail(VM_E_INVAL, "unknown mode %u", mode);
+    return NULL;
 }
 
 vm_job *vm_blk_stream(vm_blk *blk)

@@ -89,4 +89,25 @@ int vm__blk_bitmap_copy(struct vm_blk *from, struct vm_blk *to, bool skip_broken
 /** Copy up all that @p n reads from backing files, and drop them. Users of @p n may go on. */
 int vm__blk_stream(struct vm_blk *n, struct vm_job *job);
 
+/** How a mirror goes on. */
+enum {
+    VM__MIRROR_SWITCH = 1, /**< in the end all I/O of the source goes to the target */
+    VM__MIRROR_TOP = 2,    /**< only what the source has itself: the target has the same below */
+};
+/**
+ * Copy @p n to @p target, which must be as large, while users write to @p n. When the two are the
+ * same, users are held for a moment: what changed last is copied, the target flushed, and, with
+ * VM__MIRROR_SWITCH, from then on the target serves what is asked of @p n.
+ */
+int vm__blk_mirror(struct vm_blk *n, struct vm_blk *target, uint32_t flags, struct vm_job *job);
+
+enum vm_backup_mode { VM__BACKUP_FULL = 0, VM__BACKUP_TOP, VM__BACKUP_NONE };
+/**
+ * Keep @p n as it is now in @p target while users go on writing: what they change is copied before.
+ * FULL: all of it; TOP: what @p n has itself; NONE: only what is changed, until the job is called
+ * off, which is its good end.
+ */
+int vm__blk_backup(struct vm_blk *n, struct vm_blk *target, enum vm_backup_mode mode,
+                   struct vm_job *job);
+
 #endif

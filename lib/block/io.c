@@ -68,8 +68,30 @@ static uint32_t for_driver(const struct vm_blk *n, uint32_t flags)
     return n->drv->can & VM_CAN_FUA ? flags : flags & ~(uint32_t)VM_IO_FUA;
 }
 
+/* Since a mirror's switch-over, the node whose I/O it is. */
+static struct vm_blk *now(struct vm_blk *n)
+{
+    while (n->successor != NULL)
+        n = n->successor;
+    return n;
+}
+
+static int announce(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
+{
+    struct vm_blk_watch *w = n->watch;
+    return w != NULL && w->before != NULL ? w->before(w, off, len, flags) : VM_OK;
+}
+
+static void tell(struct vm_blk *n, uint64_t off, uint64_t len)
+{
+    struct vm_blk_watch *w = n->watch;
+    if (w != NULL && w->after != NULL)
+        w->after(w, off, len);
+}
+
 int vm__blk_readv(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
+    n = now(n);
     const int st = check(n, off, len, false);
     if (st != VM_OK || len == 0)
         return st;
@@ -80,6 +102,7 @@ int vm__blk_readv(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, u
 
 int vm__blk_writev(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, uint32_t flags)
 {
+    n = now(n);
     int st = check(n, off, len, true);
     if (st != VM_OK || len == 0)
         return st;
@@ -93,7 +116,11 @@ int vm__blk_writev(struct vm_blk *n, uint64_t off, size_t len, struct vm_sg sg, 
     st = prepare(n, &flags);
     if (st != VM_OK)
         return st;
+    st = announce(n, off, len, flags);
+    if (st != VM_OK)
+        return st;
     st = n->drv->write(n, off, len, sg, for_driver(n, flags));
+    tell(n, off, len);
     if (st == VM_OK)
         grown_to(n, off + len);
     return force(n, st, flags);
@@ -117,6 +144,7 @@ static int write_zeros(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t fl
 
 int vm__blk_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
 {
+    n = now(n);
     int st = check(n, off, len, true);
     if (st != VM_OK || len == 0)
         return st;
@@ -128,11 +156,15 @@ int vm__blk_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
     if (st != VM_OK)
         return st;
     const uint32_t inner = for_driver(n, flags);
+    st = announce(n, off, len, flags);
+    if (st != VM_OK)
+        return st;
     st = n->drv->zero != NULL ? n->drv->zero(n, off, len, inner) : VM_E_NOTSUP;
-    if (st == VM_E_NOTSUP && (flags & VM_IO_NO_FALLBACK))
+    if (st == VM_E_NOTSUP && (flags & VM_IO_NO_FALLBACK)) /* nothing has changed */
         return vm__fail(st, "%s has no fast way to write zeros", n->drv->name);
     if (st == VM_E_NOTSUP)
         st = flags & VM_IO_NOWAIT ? VM_E_AGAIN : write_zeros(n, off, len, inner);
+    tell(n, off, len);
     if (st == VM_OK)
         grown_to(n, off + len);
     return force(n, st, flags);
@@ -140,19 +172,25 @@ int vm__blk_zero(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
 
 int vm__blk_discard(struct vm_blk *n, uint64_t off, uint64_t len, uint32_t flags)
 {
-    const int st = check(n, off, len, true);
+    n = now(n);
+    int st = check(n, off, len, true);
     if (st != VM_OK || len == 0)
         return st;
     if (n->drv->discard == NULL || !(n->flags & VM_OPEN_UNMAP))
         return VM_OK; /* only a hint */
     if (cannot_try(n, flags))
         return VM_E_AGAIN;
+    st = announce(n, off, len, flags);
+    if (st != VM_OK)
+        return st;
     const int answer = n->drv->discard(n, off, len, flags);
+    tell(n, off, len);
     return answer == VM_E_NOTSUP ? VM_OK : answer;
 }
 
 int vm__blk_flush(struct vm_blk *n, uint32_t flags)
 {
+    n = now(n);
     /* Unsafe is what the host does not have to do: what formats keep in memory is written. */
     const bool unsafe = (n->flags & VM_OPEN_UNSAFE) && n->drv->kind == VM_BLK_PROTOCOL;
     if (unsafe || !vm__blk_writable(n))
@@ -171,6 +209,7 @@ int vm__blk_flush(struct vm_blk *n, uint32_t flags)
 
 int vm__blk_status(struct vm_blk *n, uint64_t off, uint64_t len, struct vm_extent *e)
 {
+    n = now(n);
     const uint64_t size = vm__blk_size(n);
     if (off >= size || len == 0)
         return vm__fail(VM_E_RANGE, "nothing lies at %" PRIu64, off);
@@ -227,12 +266,14 @@ int vm__blk_read_backing(struct vm_blk *n, uint64_t off, size_t len, struct vm_s
 int vm__blk_copy(struct vm_blk *n, uint64_t off, struct vm_blk *to, uint64_t to_off, uint64_t len,
                  uint32_t flags)
 {
+    n = now(n);
+    to = now(to);
     int st = check(n, off, len, false);
     if (st == VM_OK)
         st = check(to, to_off, len, true);
     if (st != VM_OK || len == 0)
         return st;
-    if (n->drv->copy_to == NULL)
+    if (n->drv->copy_to == NULL || to->watch != NULL)
         return VM_E_NOTSUP;
     st = n->drv->copy_to(n, off, to, to_off, len, flags);
     if (st == VM_OK)
@@ -244,6 +285,14 @@ int vm__blk_copy(struct vm_blk *n, uint64_t off, struct vm_blk *to, uint64_t to_
 
 int vm__blk_truncate(struct vm_blk *n, uint64_t size, enum vm_prealloc p, uint32_t flags)
 {
+    if (n->watch != NULL)
+        return vm__fail(VM_E_STATE, "A job is at work on the image");
+    if (n->successor != NULL) {
+        const int moved = vm__blk_truncate(n->successor, size, p, flags);
+        if (moved == VM_OK)
+            atomic_store(&n->size, size);
+        return moved;
+    }
     if (!vm__blk_writable(n))
         return vm__fail(VM_E_PERM, "Block node is read-only");
     if (size > VM_BLK_MAX_SIZE)

@@ -157,7 +157,18 @@ void vm__job_progress(const struct vm_job *job, uint64_t *done, uint64_t *total)
 
 void vm__job_cancel(struct vm_job *job)
 {
+    pthread_mutex_lock(&job->lock);
     atomic_store(&job->cancelled, true);
+    pthread_cond_broadcast(&job->ended); /* one that idles */
+    pthread_mutex_unlock(&job->lock);
+}
+
+void vm__job_idle(struct vm_job *job)
+{
+    pthread_mutex_lock(&job->lock);
+    while (!vm__job_cancelled(job))
+        pthread_cond_wait(&job->ended, &job->lock);
+    pthread_mutex_unlock(&job->lock);
 }
 
 int vm__job_wait(struct vm_job *job, int64_t timeout_ns)

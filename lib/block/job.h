@@ -32,14 +32,16 @@ void vm__job_unref(struct vm_job *job);
 
 /* For run(). */
 bool vm__job_cancelled(const struct vm_job *job);
+/** Nothing more to do than be there: returns when the job is called off. */
+void vm__job_idle(struct vm_job *job);
 void vm__job_total(struct vm_job *job, uint64_t total);
 void vm__job_done(struct vm_job *job, uint64_t more);
 
 /* For onlookers; any thread. */
 void vm__job_progress(const struct vm_job *job, uint64_t *done, uint64_t *total);
 void vm__job_cancel(struct vm_job *job);
-/** @param timeout_ns negative: for ever. @return its status, which may be positive; the error is this
- *  thread's then.
+/** @param timeout_ns negative: for ever. @return its status, which may be positive; the error is
+ * this thread's then.
  *  @retval VM_E_TIMEOUT still running */
 int vm__job_wait(struct vm_job *job, int64_t timeout_ns);
 

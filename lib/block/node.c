@@ -217,11 +217,12 @@ void vm__blk_unref(struct vm_blk *n)
         return;
     forget(n);
     if (n->opened) {
-        if (vm__blk_writable(n))
+        if (vm__blk_writable(n) && n->successor == NULL)
             (void)vm__blk_flush(n, 0);
         if (n->drv->close != NULL)
             n->drv->close(n);
     }
+    drop(n, n->successor);
     drop(n, n->backing);
     for (uint32_t i = 0; i < n->n_children; i++)
         drop(n, n->children[i]);

@@ -280,6 +280,18 @@ struct vm_blk_driver {
 
 enum vm_detect_zeroes { VM_DETECT_OFF = 0, VM_DETECT_ON, VM_DETECT_UNMAP };
 
+/**
+ * Somebody who must know of every change of a node: a job that mirrors it, or backs it up. Set and
+ * taken away while the node is drained; before() and after() are called on whoever's thread writes.
+ */
+struct vm_blk_watch {
+    /** A range is about to change. It may wait, but with VM_IO_NOWAIT: VM_E_AGAIN. May be NULL.
+     *  A failure is the writer's. */
+    int (*before)(struct vm_blk_watch *w, uint64_t off, uint64_t len, uint32_t flags);
+    /** It may have changed. May be NULL. */
+    void (*after)(struct vm_blk_watch *w, uint64_t off, uint64_t len);
+};
+
 struct vm_blk {
     const struct vm_blk_driver *drv;
     struct vm_blk_env *env;
@@ -302,6 +314,8 @@ struct vm_blk {
     char *backing_name, *backing_format; /**< as the image says; NULL: none */
     bool backing_overridden;             /**< the options named another */
     bool probed;                         /**< the format was guessed */
+    struct vm_blk_watch *watch;          /**< or NULL; changes while drained */
+    struct vm_blk *successor; /**< or NULL: I/O goes there since a switch-over, while drained */
 
     _Atomic uint32_t in_flight; /**< I/O of users; see vm__blk_io_begin() */
     _Atomic uint32_t drained;

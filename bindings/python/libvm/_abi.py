@@ -129,6 +129,11 @@ VM_CONVERT_IN_ORDER = 0x10
 VM_CONVERT_FULL = 0x20
 VM_CONVERT_NEW = 0x80
 VM_CONVERT_OWN = 0x40
+VM_MIRROR_SWITCH = 1
+VM_MIRROR_TOP = 2
+VM_BACKUP_FULL = 0
+VM_BACKUP_TOP = 1
+VM_BACKUP_NONE = 2
 VM_X86_RAX = 0
 VM_X86_RCX = 1
 VM_X86_RDX = 2
@@ -483,6 +488,7 @@ class vm_net_ops(C.Structure):
 FUNCTIONS = {
     "vm_blk_amend": (C.c_int, [C.c_void_p, C.c_char_p]),
     "vm_blk_amend_start": (C.c_void_p, [C.c_void_p, C.c_char_p]),
+    "vm_blk_backup": (C.c_void_p, [C.c_void_p, C.c_void_p, C.c_uint32]),
     "vm_blk_bitmap": (C.c_int, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p]),
     "vm_blk_bitmap_copy": (C.c_int, [C.c_void_p, C.c_void_p, C.c_int]),
     "vm_blk_bitmap_merge": (C.c_int, [C.c_void_p, C.c_char_p, C.c_void_p, C.c_char_p]),
@@ -505,6 +511,7 @@ FUNCTIONS = {
     "vm_blk_map": (C.c_int, [C.c_void_p, C.c_uint64, C.c_uint64, vm_blk_map_fn, C.c_void_p]),
     "vm_blk_measure": (C.c_int, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_char_p, C.POINTER(C.c_uint64), C.POINTER(C.c_uint64)]),
     "vm_blk_measure_detail": (C.c_int, [C.c_void_p, C.c_char_p, C.c_uint64, C.c_void_p, C.c_char_p, C.POINTER(vm_blk_measured)]),
+    "vm_blk_mirror": (C.c_void_p, [C.c_void_p, C.c_void_p, C.c_uint32]),
     "vm_blk_open": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_uint32]),
     "vm_blk_read": (C.c_int, [C.c_void_p, C.c_uint64, C.c_void_p, C.c_size_t]),
     "vm_blk_rebase": (C.c_void_p, [C.c_void_p, C.c_char_p, C.c_char_p, C.c_int]),
