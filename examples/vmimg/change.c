@@ -23,6 +23,10 @@ static int finish(const struct change *o, vm_job *job, const char *trouble)
         progress_end();
     if (interrupted())
         return 128 + 2;
+    if (st != VM_OK && *trouble == '\0' && vm_last_error()->code == st && st == VM_E_NOENT)
+        return say_last("%s", "");
+    if (st != VM_OK && *trouble == '\0')
+        return say("Block job failed: %s", last());
     return st == VM_OK ? 0 : say_last("%s", trouble);
 }
 

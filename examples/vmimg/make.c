@@ -17,6 +17,8 @@ struct line {
     int n;
     bool asked; /* does the row `want` exist */
     const char *want;
+    const char *format;
+    bool size_told, rest;
 };
 
 static bool seen(struct line *s, const char *name)
@@ -41,7 +43,13 @@ static void print_value(const vm_blk_option_row *row, const char *value)
             printf(*value == ',' ? ",," : "%c", *value);
 }
 
-static int print_row(void *ud, const vm_blk_option_row *row)
+/* The tool people know tells the size before what the image stands on. */
+static bool comes_later(const char *name)
+{
+    return strcmp(name, "compat") == 0 || strncmp(name, "backing_", 8) == 0;
+}
+
+static int print_one(void *ud, const vm_blk_option_row *row)
 {
     struct line *s = ud;
     const char *value = optlist_get(s->l, row->name);
@@ -52,9 +60,29 @@ static int print_row(void *ud, const vm_blk_option_row *row)
     return 0;
 }
 
+static int print_early(void *ud, const vm_blk_option_row *row)
+{
+    const struct line *s = ud;
+    const bool wait = !s->size_told && comes_later(row->name);
+    return wait || (s->size_told && !comes_later(row->name) && !s->rest) ? 0 : print_one(ud, row);
+}
+
+/* Rows in the order of the format, but for those that come later. */
+static int print_row(void *ud, const vm_blk_option_row *row)
+{
+    struct line *s = ud;
+    (void)print_early(ud, row);
+    if (strcmp(row->name, "size") != 0 || s->size_told)
+        return 0;
+    s->size_told = true;
+    (void)vm_blk_each_option(the_ctx(), s->format, 0, print_early, s);
+    s->rest = true;
+    return 0;
+}
+
 static void print_line(const struct make *m, const struct optlist *l)
 {
-    struct line s = { .l = l };
+    struct line s = { .l = l, .format = m->format };
     printf("Formatting '%s', fmt=%s", m->name, m->format);
     (void)vm_blk_each_option(the_ctx(), m->format, 0, print_row, &s);
     (void)vm_blk_each_option(the_ctx(), "file", 0, print_row, &s);

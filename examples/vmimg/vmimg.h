@@ -139,8 +139,8 @@ struct source {
     bool image_opts;           /**< the name is a list of options */
     bool force_share;
     bool exclusive; /**< nobody else may write a raw image meanwhile */
-    bool quiet; /**< no warning about guesses */
-    bool keep;  /**< discards give no space back */
+    bool quiet;     /**< no warning about guesses */
+    bool keep;      /**< discards give no space back */
     uint32_t flags;
 };
 /** The image, or NULL with the reason in @p why, without the name it was opened by. */

@@ -286,8 +286,10 @@ static json_t *describe(const struct vm_blk *n, const struct vmdk_extent *e)
                               json_string(e->file != NULL ? e->file->name : n->name));
     if (e->kind != VMDK_FLAT && e->kind != VMDK_ZERO)
         (void)json_object_set_new(j, "cluster-size", json_integer((json_int_t)e->map.block_size));
-    else
-        (void)json_object_set_new(j, "format", json_string(e->kind == VMDK_FLAT ? "FLAT" : "ZERO"));
+    (void)json_object_set_new(j, "format",
+                              json_string(e->kind == VMDK_FLAT   ? "FLAT"
+                                          : e->kind == VMDK_ZERO ? "ZERO"
+                                                                 : ""));
     if (e->flags & VMDK_F_COMPRESSED)
         (void)json_object_set_new(j, "compressed", json_true());
     return j;
@@ -302,9 +304,9 @@ static int vmdk_info(struct vm_blk *n, struct vm_blk_info *out)
             out->cluster_size = s->extents[i].map.block_size;
         (void)json_array_append_new(list, describe(n, &s->extents[i]));
     }
-    (void)json_object_set_new(data, "create-type", json_string(s->create_type));
     (void)json_object_set_new(data, "cid", json_integer(s->cid));
     (void)json_object_set_new(data, "parent-cid", json_integer(s->parent_cid));
+    (void)json_object_set_new(data, "create-type", json_string(s->create_type));
     (void)json_object_set_new(data, "extents", list);
     out->specific = data;
     return VM_OK;
