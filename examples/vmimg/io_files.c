@@ -9,8 +9,12 @@
 
 #include "io.h"
 
+/* The options of the image, if it was opened with any. */
+static struct optlist opened_with;
+
 void io_close(void)
 {
+    optlist_free(&opened_with);
     vm_blk_close(io_blk);
     io_blk = NULL;
     io_read_only = false;
@@ -57,6 +61,7 @@ static char *with_options(const struct io_open *o)
     if (o->options == NULL)
         return NULL;
     optlist_parse(&l, o->options, NULL);
+    optlist_parse(&opened_with, o->options, NULL);
     if (o->name != NULL)
         optlist_set(&l, "filename", o->name);
     if (o->format != NULL)
@@ -86,9 +91,14 @@ int io_open(const struct io_open *o)
         s.name = own;
         s.format = NULL;
     }
-    if (o->copy_on_read && o->read_only) {
+    const char *driver = optlist_get(&opened_with, "driver");
+    const bool copies = driver != NULL && strcmp(driver, "copy-on-read") == 0;
+    if ((o->copy_on_read || copies) && o->read_only) {
         free(own);
-        return say("can't open device %s: Can't use copy-on-read on read-only device", o->name);
+        optlist_free(&opened_with);
+        return say("can't open device %s: %s", o->name,
+                   copies ? "Block node is read-only"
+                          : "Can't use copy-on-read on read-only device");
     }
     s.keep =
         o->discard != NULL && (strcmp(o->discard, "ignore") == 0 || strcmp(o->discard, "off") == 0);
@@ -168,16 +178,41 @@ static int do_open_line(int argc, char **argv)
     return io_open(&o);
 }
 
+/* What an option of this image or one below is now; NULL: not known. */
+static const char *value_now(const char *name)
+{
+    static char format[64];
+    const char *given = optlist_get(&opened_with, name);
+    if (given != NULL)
+        return given;
+    if (strcmp(name, "driver") == 0)
+        return format_of(io_blk);
+    if (strcmp(name, "file.driver") == 0)
+        return "file";
+    if (strcmp(name, "backing.driver") == 0) {
+        char *f = NULL;
+        if (backing_of(io_blk, NULL, NULL, &f) && f != NULL)
+            snprintf(format, sizeof format, "%s", f);
+        free(f);
+        return format;
+    }
+    return NULL;
+}
+
 /* Of a list of options only those of the cache can be changed while an image is open. */
 static int check_reopen(const char *text)
 {
     struct optlist l = { 0 };
     int failed = 0;
     optlist_parse(&l, text, NULL);
-    for (int i = 0; i < l.n && !failed; i++)
-        if (strncmp(l.rows[i].name, "cache.", 6) != 0 && strcmp(l.rows[i].name, "driver") != 0 &&
-            strcmp(l.rows[i].name, "read-only") != 0)
-            failed = say("Cannot change the option '%s'", l.rows[i].name);
+    for (int i = 0; i < l.n && !failed; i++) {
+        const char *name = l.rows[i].name, *now = value_now(name), *own = name;
+        while (strncmp(own, "file.", 5) == 0 || strncmp(own, "backing.", 8) == 0)
+            own = strchr(own, '.') + 1;
+        const bool same = now != NULL && strcmp(now, l.rows[i].value) == 0;
+        if (!same && strncmp(own, "cache.", 6) != 0 && strcmp(own, "read-only") != 0)
+            failed = say("Cannot change the option '%s'", own);
+    }
     optlist_free(&l);
     return failed;
 }

@@ -21,7 +21,7 @@ static struct {
     uint64_t base, whole; /* of work in parts: what is behind, and all of it */
 } bar;
 
-static volatile sig_atomic_t ended_by, asked;
+static volatile sig_atomic_t ended_by, asked, held;
 static char files[MAX_FILES][NAME_BYTES];
 static volatile sig_atomic_t n_files;
 
@@ -117,6 +117,10 @@ void progress_end(void)
  * there before is ended in order, by whoever looks at interrupted(). */
 static void on_end(int sig)
 {
+    if (n_files != 0 && held && !ended_by) {
+        ended_by = sig;
+        return;
+    }
     if (n_files != 0) {
         for (int i = 0; i < n_files; i++)
             (void)unlink(files[i]);
@@ -151,6 +155,13 @@ void catch_signals(void)
 bool interrupted(void)
 {
     return ended_by != 0;
+}
+
+void hold_signals(bool hold)
+{
+    held = hold;
+    if (!hold && ended_by && n_files != 0)
+        on_end(ended_by);
 }
 
 void half_made(const char *name)

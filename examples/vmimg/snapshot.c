@@ -5,6 +5,7 @@
  */
 #include "vmimg.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +73,10 @@ static int act(vm_blk *blk, int action, const char *name)
     const int st = vm_blk_snapshot(blk, what, name);
     if (st == VM_OK)
         return 0;
-    if (action == 'c')
-        return say("Could not create snapshot '%s': %d (%s)", name, -status_errno(st),
-                   status_text(st));
+    if (action == 'c') {
+        const int no = st == VM_E_RANGE ? EINVAL : status_errno(st); /* counts have no room */
+        return say("Could not create snapshot '%s': %d (%s)", name, -no, strerror(no));
+    }
     if (action == 'd' && st == VM_E_NOENT)
         return say("Could not delete snapshot '%s': snapshot not found", name);
     if (action == 'a' && st == VM_E_NOENT)

@@ -71,9 +71,12 @@ static int make_new(struct target *t, uint64_t size, bool compress)
         return say("Compression not supported for this file format");
     t->make.size = t->own_size ? UINT64_MAX : size;
     guard(t->make.name);
+    hold_signals(strcmp(t->make.format, "vmdk") == 0);
     const int failed = make_image(&t->make);
-    if (failed)
+    if (failed) {
+        hold_signals(false);
         half_made(NULL);
+    }
     t->made = !failed;
     return failed;
 }
@@ -95,6 +98,7 @@ vm_blk *open_target(struct target *t, uint64_t size, bool compress)
     uint32_t can = 0;
     if (blk != NULL && t->made)
         guard_extents(blk);
+    hold_signals(false);
     if (blk != NULL && compress && t->existing &&
         vm_blk_driver_can(the_ctx(), format_of(blk), &can) == VM_OK && !(can & VM_CAN_COMPRESSED)) {
         say("Compression not supported for this file format");

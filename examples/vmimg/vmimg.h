@@ -188,6 +188,8 @@ bool interrupted(void);
 /** A file to be taken away again if the work is interrupted; NULL: none any more. Also ends with
  *  the exit code that shells know. */
 void half_made(const char *name);
+/** While the names of what is being made are not known yet, the end has to wait. */
+void hold_signals(bool hold);
 /** Take it away, and end. */
 void give_up(void) __attribute__((noreturn));
 /** Wait for a job, show its progress, drop it. Ends the program if it was interrupted. */

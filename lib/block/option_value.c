@@ -21,6 +21,11 @@ static int to_bool(const char *name, const char *text, bool *value)
 
 static int to_u64(const char *name, const char *text, uint64_t *value)
 {
+    uint64_t v;
+    if (*text == '-' && vm__parse_u64(text + 1, false, &v) == VM_OK) {
+        *value = 0 - v; /* modulo 2^64, as ever: what is too large says so */
+        return VM_OK;
+    }
     return vm__parse_u64(text, false, value) == VM_OK
                ? VM_OK
                : vm__fail(VM_E_INVAL, "Parameter '%s' expects a number", name);

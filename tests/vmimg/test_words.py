@@ -51,7 +51,7 @@ def test_work(both):
     for line in ("info --backing-chain", "info --backing-chain --output=json", "check",
                  "check --output=json"):
         both("qemu-img %s top" % line)
-    both("qemu-img convert -p -O raw top flat")
+    both("qemu-img convert -O raw top flat")
     both("qemu-img compare top flat", 0)
     both("qemu-io -f raw -c 'write -P 9 3M 512' flat")
     both("qemu-img compare -f raw flat top", 1)
