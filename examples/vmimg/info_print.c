@@ -106,7 +106,7 @@ static void print_snapshot(const json_t *s)
              (unsigned)(number(s, "vm-clock-nsec") / 1000000));
     if (json_object_get(s, "icount") != NULL)
         snprintf(icount, sizeof icount, "%" PRIu64, number(s, "icount"));
-    printf("%-9s %-16s %8s %20s %13s %11s\n", text(s, "id"), text(s, "name"),
+    printf("%-10s%-17s%8s%20s%13s%11s\n", text(s, "id"), text(s, "name"),
            human(number(s, "vm-state-size"), size), date, clock, icount);
 }
 
@@ -114,7 +114,7 @@ void print_snapshots(const json_t *list)
 {
     size_t i;
     json_t *s;
-    printf("%-9s %-16s %8s %20s %13s %11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
+    printf("%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
     json_array_foreach(list, i, s) print_snapshot(s);
 }
 

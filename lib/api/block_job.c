@@ -56,7 +56,7 @@ static int snapshot(vm_blk *blk, const char *what, const char *name)
 {
     const struct vm_blk_driver *d = blk->drv;
     if (strcmp(what, "create") == 0 && d->snapshot_create != NULL) {
-        struct vm_blk_snapshot s = { .icount = UINT64_MAX, .disk_size = vm__blk_size(blk) };
+        struct vm_blk_snapshot s = { .disk_size = vm__blk_size(blk) };
         if (strlen(name) >= sizeof s.name)
             return vm__fail(VM_E_INVAL, "the name of a snapshot has at most %zu bytes",
                             sizeof s.name - 1);
