@@ -276,8 +276,8 @@ static bool slot_is_live(const struct jit_tr *t, unsigned slot)
     return false;
 }
 
-/* A window that no group of this block relies on. Places share windows: so the even ones are for reading
- * and the odd ones for writing, or a write would pass where only a read was allowed. */
+/* A window that no group of this block relies on. Places share windows: so the even ones are for
+ * reading and the odd ones for writing, or a write would pass where only a read was allowed. */
 static unsigned new_slot(struct jit_tr *t, const struct jit_ref *f, bool write)
 {
     unsigned slot = write;
