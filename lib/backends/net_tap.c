@@ -14,6 +14,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,20 +128,39 @@ static void tap_info(void *opaque, struct vm_buf *out)
 
 /* ---- programs ----------------------------------------------------------------------------- */
 
+/** Start a program, with no signal blocked and @p keep (or -1) open. @return an errno */
+static int start(const char *const *argv, int keep, pid_t *pid)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    (void)sigemptyset(&none);
+    int err = posix_spawn_file_actions_init(&files);
+    if (err != 0)
+        return err;
+    err = posix_spawnattr_init(&attr);
+    if (err == 0) {
+        err = posix_spawnattr_setsigmask(&attr, &none);
+        if (err == 0)
+            err = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+        if (err == 0 && keep >= 0) /* onto itself: not closed on exec any more */
+            err = posix_spawn_file_actions_adddup2(&files, keep, keep);
+        if (err == 0)
+            err = posix_spawn(pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, environ);
+        (void)posix_spawnattr_destroy(&attr);
+    }
+    (void)posix_spawn_file_actions_destroy(&files);
+    return err;
+}
+
 /** Run a program and wait for its end. */
-static int run(const char *const *argv)
+static int run(const char *const *argv, int keep)
 {
     int status = 0;
-    const pid_t pid = fork();
-    if (pid < 0)
-        return vm__fail_os(VM_E_IO, errno, "start %s", argv[0]);
-    if (pid == 0) {
-        sigset_t none;
-        (void)sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
-        (void)execv(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
+    pid_t pid;
+    const int err = start(argv, keep, &pid);
+    if (err != 0)
+        return vm__fail_os(VM_E_IO, err, "start %s", argv[0]);
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return vm__fail_os(VM_E_IO, errno, "wait for %s", argv[0]);
@@ -153,7 +173,7 @@ static int run(const char *const *argv)
 static int run_script(const char *script, const char *name)
 {
     const char *const argv[] = { script, name, NULL };
-    return run(argv);
+    return run(argv, -1);
 }
 
 /** The descriptor that comes over @p from. */
@@ -181,13 +201,12 @@ static int ask_helper(const char *helper, const char *bridge, int *fd)
 {
     int pair[2];
     char bridge_arg[64], fd_arg[32];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return vm__fail_os(VM_E_IO, errno, "make a socket");
-    (void)fcntl(pair[0], F_SETFD, FD_CLOEXEC);
     (void)snprintf(bridge_arg, sizeof bridge_arg, "--br=%.40s", bridge);
     (void)snprintf(fd_arg, sizeof fd_arg, "--fd=%d", pair[1]);
     const char *const argv[] = { helper, "--use-vnet", fd_arg, bridge_arg, NULL };
-    int st = run(argv);
+    int st = run(argv, pair[1]);
     close(pair[1]);
     if (st == VM_OK) {
         *fd = receive_fd(pair[0]);
