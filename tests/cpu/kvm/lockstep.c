@@ -4,10 +4,10 @@
  * Firmware's first instructions on KVM, one at a time, beside the interpreter.
  *
  * Two machines whose clocks stand; the test moves both by the same time after every few
- * instructions, so that timers fire and interrupts arrive at the same place. What may differ is
- * RDTSC, which is the host's where KVM is software, and after how many iterations a repeated string
- * instruction lets others in; both are made even and counted. Every other difference ends the test
- * with what it is.
+ * instructions, so that timers fire and interrupts arrive at the same place. What may differ: RDTSC
+ * and CPUID, which software KVM answers with what the host has, and after how many iterations a
+ * repeated string instruction lets others in. These are made even and counted; every other
+ * difference ends the test with what it is.
  *
  * Arguments: instructions, and how many of them between two comparisons (1; more miss an RDTSC).
  */
@@ -126,11 +126,25 @@ static bool same_memory(struct vm_machine *a, struct vm_machine *b)
     return true;
 }
 
-static bool is_rdtsc(struct vcpu *c, uint64_t rip)
+/* The second byte of a two-byte opcode at RIP, or 0. */
+static uint8_t opcode_0f(struct vcpu *c, uint64_t rip)
 {
     uint8_t b[2] = { 0 };
-    return vm_mem_read(c->cpus->m, c->st.seg[X86_CS].base + rip, b, 2) == VM_OK && b[0] == 0x0f &&
-           b[1] == 0x31;
+    const bool read = vm_mem_read(c->cpus->m, c->st.seg[X86_CS].base + rip, b, 2) == VM_OK;
+    return read && b[0] == 0x0f ? b[1] : 0;
+}
+
+/* Software KVM answers CPUID with features of the host that the machine does not have, and RDTSC
+ * with the host's counter. @return whether something was different */
+static bool make_even(struct x86_state *to, const struct x86_state *from)
+{
+    bool any = false;
+
+    for (unsigned n = X86_RAX; n <= X86_RBX; n++) {
+        any |= to->gpr[n] != from->gpr[n];
+        to->gpr[n] = from->gpr[n];
+    }
+    return any;
 }
 
 /* A repeated string instruction counts once here however far it got, and the two stop after
@@ -160,7 +174,7 @@ int main(int argc, char **argv)
     vm_ctx *ctx = vm_ctx_create(VM_API_VERSION, NULL);
     struct vm_machine *m[2] = { build(ctx, lists[0]), build(ctx, lists[1]) };
     struct vcpu *c[2];
-    uint64_t tscs = 0, reps = 0, at = 0;
+    uint64_t tscs = 0, cpuids = 0, reps = 0, at = 0;
     int status = 1;
 
     if (m[0] == NULL || m[1] == NULL || strcmp(vm_machine_engine(m[1]), "kvm") != 0) {
@@ -173,15 +187,16 @@ int main(int argc, char **argv)
     while (at < total) {
         /* Around RDTSC, one at a time. */
         const uint64_t rip = c[0]->st.rip;
-        const bool tsc = is_rdtsc(c[0], rip);
-        const uint64_t n = tsc ? 1 : step;
+        const uint8_t op = opcode_0f(c[0], rip);
+        const bool tsc = op == 0x31, cpuid = op == 0xa2;
+        const uint64_t n = tsc || cpuid ? 1 : step;
         const int r[2] = { run(m[0], n), run(m[1], n) };
         if (r[0] < 0 || r[1] < 0)
             goto out;
-        if (tsc) {
-            c[1]->st.gpr[X86_RAX] = c[0]->st.gpr[X86_RAX];
-            c[1]->st.gpr[X86_RDX] = c[0]->st.gpr[X86_RDX];
-            tscs++;
+        if (tsc || cpuid) {
+            const bool even = make_even(&c[1]->st, &c[0]->st);
+            tscs += tsc && even;
+            cpuids += cpuid && even;
         }
         reps += finish_repeat(m, rip);
         at += n;
@@ -197,9 +212,9 @@ int main(int argc, char **argv)
     if (same_memory(m[0], m[1]))
         status = 0;
 out:
-    printf("%llu instructions (%llu RDTSC, %llu repeated ones cut in other places): %s\n",
-           (unsigned long long)at, (unsigned long long)tscs, (unsigned long long)reps,
-           status == 0 ? "the same" : "different");
+    printf("%llu instructions (made even: %llu RDTSC, %llu CPUID, %llu repeated ones): %s\n",
+           (unsigned long long)at, (unsigned long long)tscs, (unsigned long long)cpuids,
+           (unsigned long long)reps, status == 0 ? "the same" : "different");
     vm_machine_destroy(m[0]);
     vm_machine_destroy(m[1]);
     vm_ctx_unref(ctx);
