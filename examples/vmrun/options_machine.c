@@ -373,7 +373,7 @@ static const struct option rows[] = {
     { "-M", "NAME", NULL, opt_machine, NULL },
     { "-cpu", "MODEL", NULL, opt_cpu, "processor model, +feature, -feature; help lists them" },
     { "-accel", "NAME[,NAME]", NULL, opt_accel,
-      "engines, preferred first: auto, jit, interp; help lists them" },
+      "engines, preferred first: auto, kvm, jit, interp; help lists them" },
     { "-enable-kvm", NULL, NULL, opt_enable_kvm, NULL },
     { "-smp", "N", NULL, opt_smp, "processors; cores=, threads= and sockets= are understood" },
     { "-m", "SIZE", NULL, opt_memory, "memory: 512M, 4G; a bare number is MiB" },

@@ -36,6 +36,15 @@ void vm__doorbell_remove(struct vm_machine *m, struct vm_doorbell *bell)
     vm__unlock(m);
 }
 
+void vm__doorbell_forget(struct vm_machine *m, const struct vm_region *window)
+{
+    for (struct vm_doorbell **link = &m->mem->doorbells; *link != NULL;)
+        if ((*link)->window == window)
+            *link = (*link)->next;
+        else
+            link = &(*link)->next;
+}
+
 bool vm__doorbell_place(const struct vm_machine *m, const struct vm_doorbell *bell, bool *port,
                         uint64_t *at)
 {

@@ -33,9 +33,12 @@ struct vm_doorbell {
     struct vm_doorbell *next;
 };
 
-/** Name one; @p bell is the caller's until vm__doorbell_remove(), before the window goes. */
+/** Name one; @p bell is the caller's until it is removed, or its window is freed. */
 void vm__doorbell_add(struct vm_machine *m, struct vm_doorbell *bell);
 void vm__doorbell_remove(struct vm_machine *m, struct vm_doorbell *bell);
+
+/** Those of a window that is about to go; core/region.c, which then publishes the map. */
+void vm__doorbell_forget(struct vm_machine *m, const struct vm_region *window);
 
 /**
  * Where the guest has to write: address or port, if nothing lies over it now. For engines.

@@ -12,6 +12,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "core/address_space.h"
+#include "core/doorbell.h"
 
 int vm__mem_init(struct vm_machine *m)
 {
@@ -318,6 +319,7 @@ void vm__region_free(struct vm_region *r)
     *link = r->next;
     changed(r);
     orphan(m->mem, r);
+    vm__doorbell_forget(m, r);
     vm__mem_flush(m); /* now: the caller may be about to free what the window calls */
     if (r->ram != NULL)
         retire(m->mem, &r->ram->retired, true);

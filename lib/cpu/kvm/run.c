@@ -28,7 +28,12 @@
 #include "cpu/x86/mmu.h"
 #include "host/time.h"
 
-enum { STEP_MAX = 64, UNBOUNDED = 500000, LEAST_NS = 20000 };
+enum {
+    STEP_MAX = 64,
+    UNBOUNDED = 500000,
+    LEAST_NS = 20000,
+    CHUNK = 256 /* interpreted before the next look whether KVM can do it again */
+};
 
 /* Requests that are met without looking at registers. */
 enum {
@@ -240,7 +245,7 @@ static int count_step(struct vcpu *c, struct stretch *s, int stop, struct vm_exi
 static int interpret(struct vcpu *c, struct stretch *s, uint64_t steps, struct vm_exit *exit)
 {
     const uint64_t before = vm__x86_insns(c);
-    const int stop = vm__kvm_interpret(c, s->stepped ? steps : 10000, exit);
+    const int stop = vm__kvm_interpret(c, s->stepped ? steps : CHUNK, exit);
     const uint64_t done = vm__x86_insns(c) - before;
 
     if (s->stepped)

@@ -15,6 +15,7 @@
 #ifndef LIBVM_DEVICES_VIRTIO_VIRTIO_H
 #define LIBVM_DEVICES_VIRTIO_VIRTIO_H
 
+#include "core/doorbell.h"
 #include "devices/pci/msi.h"
 #include "devices/pci/pci.h"
 #include "devices/virtio/virtq.h"
@@ -76,6 +77,7 @@ struct virtio {
     uint64_t offered;
     uint16_t n_queues;
     uint8_t window_cap; /**< the capability that reaches into BARs */
+    struct vm_doorbell bell[VIRTIO_QUEUES][2]; /**< of a queue: modern, legacy */
 };
 
 extern const struct vm_field vm__virtio_fields[];

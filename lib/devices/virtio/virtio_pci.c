@@ -424,6 +424,44 @@ static bool add_modern_caps(struct virtio *v)
     return v->cls->config == NULL || add_cap(v, TYPE_DEVICE, AREA_DEVICE, VIRTIO_CONFIG, 0) != 0;
 }
 
+/* ---- doorbells (core/doorbell.h) ------------------------------------------------------------ */
+
+static void on_ring(void *opaque)
+{
+    struct virtq *q = opaque;
+    vm__virtio_notified(VM_CONTAINER_OF(q - q->index, struct virtio, queue[0]), q->index);
+}
+
+/** What modern_write() and legacy_write() do with a queue's notification, without stopping the
+ * processor where an engine can. */
+static void add_bells(struct virtio *v)
+{
+    for (uint32_t n = 0; n < v->n_queues; n++) {
+        struct virtq *q = &v->queue[n];
+        struct vm_doorbell *modern = &v->bell[n][0], *legacy = &v->bell[n][1];
+        *modern = (struct vm_doorbell) {
+            .window = v->dev->windows[WINDOW_MODERN],
+            .off = AREA_NOTIFY * AREA + n * NOTIFY_STEP,
+            .size = 2,
+            .ring = on_ring,
+            .opaque = q,
+        };
+        *legacy = (struct vm_doorbell) {
+            .window = v->dev->windows[WINDOW_LEGACY],
+            .off = L_QUEUE_NOTIFY,
+            .size = 2,
+            .one_value = true,
+            .value = n,
+            .ring = on_ring,
+            .opaque = q,
+        };
+        if (!v->no_modern)
+            vm__doorbell_add(v->dev->m, modern);
+        if (!v->no_legacy)
+            vm__doorbell_add(v->dev->m, legacy);
+    }
+}
+
 int vm__virtio_pci_realize(struct virtio *v)
 {
     struct vm_dev *dev = v->dev;
@@ -444,5 +482,6 @@ int vm__virtio_pci_realize(struct virtio *v)
         vm__pci_initial(dev, PCI_REVISION, 1, 1);
         vm__pci_initial(dev, PCI_SUBSYSTEM, 2, 0x1100);
     }
+    add_bells(v);
     return VM_OK;
 }
