@@ -120,6 +120,18 @@ def test_without_hardware_auto_passes_kvm_over():
             assert "kvm not used" in m.monitor("info engine")
 
 
+def test_hooks_see_every_instruction():
+    code = bytes.fromhex("40 40 40 f4")  # inc ax three times; hlt
+    with libvm.Machine({"engine": LIST, "firmware.bios": "none", "memory.size": "16M"}) as m:
+        assert m.engine == "kvm"
+        m.write(0x1000, code)
+        cpu, seen = m.cpus[0], []
+        cpu.regs["cs"], cpu.regs["cs.base"], cpu.regs["rip"] = 0, 0, 0x1000
+        m.hook_add("insn", lambda cpu, e: seen.append(e.pc), 0x1000, 0x100f)
+        m.run(timeout=3)
+        assert len(seen) == 4
+
+
 def test_counted_instructions_are_refused():
     with pytest.raises(libvm.Error, match="does not count instructions"):
         libvm.Machine({"engine": "kvm", "clock.mode": "icount"})

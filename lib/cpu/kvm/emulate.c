@@ -8,8 +8,8 @@
  * KVM itself is software. The interpreter does that one on the same state. Where KVM gives up
  * often, it does the following ones too: each time soon after the last doubles how many.
  *
- * System management mode, a masked A20 line and a debugger's watchpoints, steps and more than four
- * breakpoints are the interpreter's for as long as they last.
+ * System management mode, a masked A20 line, hooks of the embedder's, and a debugger's watchpoints,
+ * steps and more than four breakpoints are the interpreter's for as long as they last.
  *
  * What it decodes is trusted only until the guest runs natively again, because then nobody watches
  * writes: pages it has decoded from are noted, and counted as written afterwards.
@@ -77,7 +77,8 @@ int vm__kvm_interpret(struct vcpu *c, uint64_t max_insns, struct vm_exit *exit)
 
 bool vm__kvm_needs_interp(struct vcpu *c)
 {
-    return c->st.smm || c->st.a20_masked || c->dbg_mode != 0 || !vm__kvm_breaks_fit(c);
+    return c->st.smm || c->st.a20_masked || c->dbg_mode != 0 || !vm__kvm_breaks_fit(c) ||
+           vm__hook_any(&c->cpus->m->hooks, ~0u);
 }
 
 /* ---- giving up ---- */

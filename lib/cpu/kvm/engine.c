@@ -239,6 +239,7 @@ static int info(const struct vcpu *c, char *buf, size_t size)
 const struct vm_engine vm__kvm_engine = {
     .name = "kvm",
     .summary = "Runs the guest on the host's processor; what KVM cannot do is interpreted",
+    .hooks = true, /* the interpreter does, for as long as there are any */
     .probe = probe,
     .on_request = on_request,
     .features = vm__kvm_features,

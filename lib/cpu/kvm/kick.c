@@ -184,10 +184,10 @@ static void signal_consume(const struct kvm_kick *k)
 /* What is blocked inside KVM_RUN: what is blocked now, but for the signal. */
 static int signal_mask(struct kvm_kick *k, const struct kvm_sys *sys, int vcpu_fd)
 {
-    struct {
-        struct kvm_signal_mask head;
+    struct { /* struct kvm_signal_mask and what follows it */
+        uint32_t len;
         uint8_t set[KERNEL_SIGSET];
-    } __attribute__((packed)) mask = { .head.len = KERNEL_SIGSET };
+    } mask = { .len = KERNEL_SIGSET };
     sigset_t inside, set;
 
     only(&set, k->signal);

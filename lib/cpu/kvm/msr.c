@@ -40,8 +40,8 @@ static const struct {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-struct msr_list {
-    struct kvm_msrs head;
+struct msr_list { /* struct kvm_msrs and what follows it */
+    uint32_t nmsrs, pad;
     struct kvm_msr_entry e[ROWS + 1];
 };
 
@@ -72,7 +72,7 @@ static bool refuse(struct vcpu *c, const struct msr_list *l, int done)
 {
     struct kvm *v = vm__kvm_of(c);
 
-    if (done >= (int)l->head.nmsrs)
+    if (done >= (int)l->nmsrs)
         return false;
     for (unsigned n = 0; n < ROWS; n++)
         if (rows[n].msr == l->e[done].index) {
@@ -93,9 +93,9 @@ int vm__kvm_put_msrs(struct vcpu *c)
         memset(&l, 0, sizeof l);
         for (unsigned n = 0; n < ROWS; n++)
             if (used(c, n))
-                l.e[l.head.nmsrs++] =
+                l.e[l.nmsrs++] =
                     (struct kvm_msr_entry) { .index = rows[n].msr, .data = *slot(c, n) };
-        r = l.head.nmsrs != 0 ? vm__kvm_ioctl(vm__kvm_cpu(c), KVM_SET_MSRS, &l) : 0;
+        r = l.nmsrs != 0 ? vm__kvm_ioctl(vm__kvm_cpu(c), KVM_SET_MSRS, &l) : 0;
     } while (r >= 0 && refuse(c, &l, r));
     return r < 0 ? r : 0;
 }
@@ -123,10 +123,10 @@ int vm__kvm_get_msrs(struct vcpu *c)
         memset(&l, 0, sizeof l);
         for (unsigned n = 0; n < ROWS; n++)
             if (used(c, n))
-                l.e[l.head.nmsrs++].index = rows[n].msr;
+                l.e[l.nmsrs++].index = rows[n].msr;
         if (vm__x86_has(c, X86_FEAT_TSC))
-            l.e[l.head.nmsrs++].index = MSR_TSC;
-        r = l.head.nmsrs != 0 ? vm__kvm_ioctl(vm__kvm_cpu(c), KVM_GET_MSRS, &l) : 0;
+            l.e[l.nmsrs++].index = MSR_TSC;
+        r = l.nmsrs != 0 ? vm__kvm_ioctl(vm__kvm_cpu(c), KVM_GET_MSRS, &l) : 0;
     } while (r >= 0 && refuse(c, &l, r));
     for (int n = 0; n < r; n++)
         take(c, &l.e[n]);
@@ -150,7 +150,7 @@ int vm__kvm_sync_tsc(struct vcpu *c)
     if (!vm__x86_has(c, X86_FEAT_TSC) ||
         (k->clock_offset == offset && k->tsc_offset == c->st.msr.tsc_offset))
         return 0;
-    struct msr_list l = { .head.nmsrs = 1, .e[0].index = MSR_TSC };
+    struct msr_list l = { .nmsrs = 1, .e[0].index = MSR_TSC };
     l.e[0].data = vm__x86_tsc(c);
     const int r = vm__kvm_ioctl(k, KVM_SET_MSRS, &l);
     if (r < 0)

@@ -117,7 +117,7 @@ static int set_xsave(struct fake_kvm *f, const struct kvm_xsave *x)
     memcpy(&bv, (const uint8_t *)x->region + 512, sizeof bv);
     if (f->no_avx && (bv & 4))
         return -EINVAL;
-    f->xsave = *x;
+    memcpy(f->xsave, x->region, sizeof f->xsave);
     return 0;
 }
 

@@ -38,7 +38,7 @@ struct fake_kvm {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_fpu fpu;
-    struct kvm_xsave xsave;
+    uint8_t xsave[4096];
     struct kvm_vcpu_events events;
     struct kvm_debugregs debugregs;
     struct kvm_xcrs xcrs;
