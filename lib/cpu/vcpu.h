@@ -91,7 +91,7 @@ struct x86_jit_jump {
     uint64_t rip;
     const uint8_t *code;
 };
-enum { X86_JIT_JC_BITS = 12, X86_JIT_JC_SIZE = 1 << X86_JIT_JC_BITS };
+enum { X86_JIT_JC_BITS = 14, X86_JIT_JC_SIZE = 1 << X86_JIT_JC_BITS };
 
 /**
  * Window of translated code: a page that a place in the code, or all stack accesses, met last. A hit is

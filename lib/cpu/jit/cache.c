@@ -12,7 +12,7 @@
 
 #include "core/config.h"
 #include "core/machine.h"
-#include "cpu/jit/jit.h"
+#include "cpu/jit/translate.h"
 #include "host/mem.h"
 
 enum {
@@ -116,8 +116,9 @@ int vm__jit_cache_init(struct vcpu *c)
         st = vm__jit_perf_open(k);
     if (st == VM_OK)
         st = vm__code_map(&k->rw, &k->rx, CODE_BYTES);
-    if (st == VM_OK && (k->arena = vm__host_map(ARENA_BYTES)) == NULL)
-        st = VM_E_NOMEM;
+    k->tr = malloc(sizeof *k->tr);
+    if (st == VM_OK && (k->tr == NULL || (k->arena = vm__host_map(ARENA_BYTES)) == NULL))
+        st = vm__fail_nomem(ARENA_BYTES);
     if (st != VM_OK) {
         vm__jit_cache_fini(c);
         return st;
@@ -143,6 +144,7 @@ void vm__jit_cache_fini(struct vcpu *c)
         vm__code_unmap(k->rw, k->rx, CODE_BYTES);
     vm__jit_perf_close(k);
     free(k->count.calls);
+    free(k->tr);
     free(k);
     c->engine_data = NULL;
 }

@@ -117,6 +117,7 @@ struct x86_jit_cache {
     struct emit hot, cold;
     uint8_t *hot_start, *cold_start; /**< behind the stubs */
     uint8_t *arena, *arena_at;       /**< struct jit_code */
+    struct jit_tr *tr;               /**< the translator's notes */
     struct jit_stubs stubs;
     uint64_t host[X86_FEAT_WORDS]; /**< what this host executes */
     bool bmi2, avx;
@@ -156,7 +157,8 @@ void vm__jit_forward(struct vcpu *c, struct jit_code *old, const struct jit_code
 int vm__jit_perf_open(struct x86_jit_cache *k);
 void vm__jit_perf_close(struct x86_jit_cache *k);
 void vm__jit_perf_stubs(struct x86_jit_cache *k);
-/** A block's code lies from @p hot and @p cold, writable addresses, to where they are emitted now. */
+/** A block's code lies from @p hot and @p cold, writable addresses, to where they are emitted now.
+ */
 void vm__jit_perf_block(struct x86_jit_cache *k, const struct jit_code *code, const uint8_t *hot,
                         const uint8_t *cold);
 

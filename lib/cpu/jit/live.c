@@ -45,6 +45,15 @@ static bool is_direct(const struct x86_row *r)
            (r->opcode == 0xe8 || r->opcode == 0xe9 || r->opcode == 0xeb);
 }
 
+/* The page of code at @p lin if that is known without a walk, which might fault. */
+static bool known_page(const struct vcpu *c, uint64_t lin, struct x86_xtlbe *out)
+{
+    const struct x86_xtlbe *x = &c->xtlb[lin >> VM_PAGE_SHIFT & (X86_XTLB_SIZE - 1)];
+
+    *out = *x;
+    return x->tag == ((lin & ~(uint64_t)(VM_PAGE_SIZE - 1)) | (c->cpl == 3));
+}
+
 /* Flags that code at @p rip, on the block's page, looks at before it replaces them; @p depth: jumps
  * that may be followed. */
 static unsigned ahead(struct vcpu *c, const struct x86_block *b, uint64_t rip, unsigned depth)
@@ -62,7 +71,7 @@ static unsigned ahead(struct vcpu *c, const struct x86_block *b, uint64_t rip, u
 
     if (vm__hook_wants(&c->cpus->m->hooks, VM_HOOK_CODE, lin & page, lin | ~page))
         return ALL; /* hooks look at them */
-    if ((lin & page) != (own & page) || !vm__x86_fetch_page(c, lin, &at) || at.page != b->page)
+    if ((lin & page) != (own & page) || !known_page(c, lin, &at) || at.page != b->page)
         return ALL;
     room = pos + AHEAD * 8 < VM_PAGE_SIZE ? AHEAD * 8 : VM_PAGE_SIZE - pos;
     vm__x86_mark_code(c, at.page, pos, room);

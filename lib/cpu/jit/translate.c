@@ -282,33 +282,39 @@ struct jit_code *vm__jit_translate(struct vcpu *c, struct x86_block *b)
 {
     struct x86_jit_cache *k = jit_cache(c);
     struct jit_code *code = vm__jit_code_alloc(c, b->n);
-    struct jit_tr t = { .c = c, .k = k, .b = b, .code = code, .hot = &k->hot };
+    struct jit_tr *t = k->tr;
     uint8_t *hot = k->hot.at;
 
     if (code == NULL || k->hot.end - k->hot.at < ROOM || k->cold.end - k->cold.at < ROOM)
         return NULL;
+    memset(t, 0, offsetof(struct jit_tr, site));
+    t->c = c;
+    t->k = k;
+    t->b = b;
+    t->code = code;
+    t->hot = &k->hot;
     code->blk = b;
     code->tlb = (uint8_t)c->tlb_idx;
     for (uint32_t n = 0; n < b->n; n++)
         code->fn[n] = vm__interp_handler(c, b, n);
-    t.is64 = x86_is64(c);
-    t.saved = true;
-    vm__jit_live(c, b, t.before, t.after, t.edge);
-    vm__jit_refs(&t);
-    entries(&t);
-    body(&t);
-    for (uint32_t n = 0; n < t.n_cold && !k->hot.full; n++)
-        emit_cold(&t, &t.cold[n]);
-    code->site = vm__jit_arena(c, code->n_sites * sizeof t.site[0]);
+    t->is64 = x86_is64(c);
+    t->saved = true;
+    vm__jit_live(c, b, t->before, t->after, t->edge);
+    vm__jit_refs(t);
+    entries(t);
+    body(t);
+    for (uint32_t n = 0; n < t->n_cold && !k->hot.full; n++)
+        emit_cold(t, &t->cold[n]);
+    code->site = vm__jit_arena(c, code->n_sites * sizeof t->site[0]);
     if (k->hot.full || k->cold.full || code->site == NULL)
         return NULL;
-    memcpy(code->site, t.site, code->n_sites * sizeof t.site[0]);
+    memcpy(code->site, t->site, code->n_sites * sizeof t->site[0]);
     code->bytes = (uint32_t)(k->hot.at - hot);
     redirect(b, code);
     b->code[code->tlb] = code;
     k->count.blocks++;
     k->count.insns += b->n;
-    k->count.native += t.native;
+    k->count.native += t->native;
     k->count.bytes += code->bytes;
     return code;
 }

@@ -91,10 +91,11 @@ struct jit_tr {
     uint32_t n_cold, insn_cold;
     uint8_t before[JIT_MAX_INSNS], after[JIT_MAX_INSNS]; /**< flags wanted */
     uint8_t edge[2]; /**< behind a conditional jump that is not taken, and taken */
+    unsigned n_groups;
+    /* From here on what is used is written first. */
     struct jit_site site[JIT_MAX_SITES];
     struct jit_ref ref[JIT_MAX_INSNS];
     struct jit_group group[JIT_MAX_GROUPS];
-    unsigned n_groups;
     struct jit_cold cold[JIT_MAX_COLD];
 };
 

@@ -231,6 +231,7 @@ void vm__jit_refs(struct jit_tr *t)
 
     w.flat = t->is64 || (t->b->mode & X86_MODE_FLAT);
     w.word = t->is64 ? 8 : 4;
+    memset(t->ref, 0, t->b->n * sizeof t->ref[0]);
     if (!w.flat)
         return;
     bool stack = t->is64 || (t->b->mode & X86_MODE_STACK) >> X86_MODE_STACK_SHIFT == 2;
