@@ -33,7 +33,7 @@ def test_kernel_start():
 def test_boot_to_a_shell(kernel, initrd):
     kernel, initrd = medium(kernel, initrd)
     lockstep({"boot.kernel": kernel, "boot.initrd": initrd, "boot.cmdline": "console=ttyS0"},
-             2_500_000_000, 100_000_000)
+             2_500_000_000, 100_000_000, 128 << 20)
 
 
 def test_two_processors():
