@@ -46,6 +46,7 @@ def net_guest(tmp_path, card, net="user,id=n0", extra="", cmdline="quiet", **opt
 def up(guest):
     """Load the driver and give the interface the address that DHCP would."""
     guest.shell()
+    guest.run("stty columns 2000")  # long lines are not broken
     for module in guest.modules:
         out, status = guest.run("insmod /" + module)
         assert status == 0, out
