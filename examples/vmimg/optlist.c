@@ -114,7 +114,7 @@ static bool makes_sense(const char *text)
 bool add_options(char **all, const char *text)
 {
     char *joined;
-    if (!makes_sense(text) && !asks_help(text)) {
+    if (!makes_sense(text)) {
         say("Invalid option list: %s", text);
         return false;
     }
@@ -155,6 +155,10 @@ int show_options(const char *format, int what, bool with_file)
     int st = vm_blk_each_option(the_ctx(), format, what, add_row, &t);
     if (st == VM_E_NOENT)
         return say("Unknown file format '%s'", format);
+    if (st == VM_OK && t.n == 0 && what == 0 && !with_file) /* raw: what every file has */
+        t.rows[t.n++] = (vm_blk_option_row) { .type = VM_OPTION_SIZE,
+                                              .name = "size",
+                                              .help = "Virtual disk size" };
     if (st == VM_OK && with_file)
         st = vm_blk_each_option(the_ctx(), "file", what, add_row, &t);
     if (st != VM_OK)

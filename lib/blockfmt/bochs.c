@@ -64,9 +64,10 @@ static int check_header(struct bochs *s, const uint8_t *h, uint64_t *size)
     *size &= ~(uint64_t)(SECTOR - 1);
     if (s->entries > MAX_ENTRIES)
         return vm__fail(VM_E_NOTSUP, "Catalog size is too large");
-    if (s->extent < SECTOR || (s->extent & (s->extent - 1)) != 0)
-        return vm__fail(VM_E_CORRUPT, "Extent size must be a power of two, at least 512, not %u",
-                        s->extent);
+    if (s->extent < SECTOR)
+        return vm__fail(VM_E_CORRUPT, "Extent size must be at least 512");
+    if ((s->extent & (s->extent - 1)) != 0)
+        return vm__fail(VM_E_CORRUPT, "Extent size must be a power of two, not %u", s->extent);
     if (s->extent > (8u << 20))
         return vm__fail(VM_E_NOTSUP, "Extent size %u is too large", s->extent);
     if (s->bitmap < s->extent / SECTOR / 8 || s->bitmap > (1u << 20))

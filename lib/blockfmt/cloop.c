@@ -48,6 +48,8 @@ static int read_offsets(struct vm_blk *n)
 {
     struct cloop *s = cloop_of(n);
     uint64_t bytes = ((uint64_t)s->blocks + 1) * 8;
+    if (s->blocks > UINT32_MAX / 8)
+        return vm__fail(VM_E_NOTSUP, "n_blocks %u must be %u or less", s->blocks, UINT32_MAX / 8);
     if (bytes > MAX_OFFSETS)
         return vm__fail(VM_E_NOTSUP, "image requires too many offsets, try increasing block size");
     if (!vm_in_range(OFFSETS_AT, bytes, vm__blk_size(n->file)))
