@@ -23,7 +23,8 @@ with tempfile.TemporaryDirectory() as folder:
         info = x.info()
         assert info["format"] == "vdi" and info["virtual-size"] == 8 * MIB and info["cluster-size"] == MIB
         rows = x.map()
-        assert [(r["start"], r["length"], r["data"]) for r in rows] == [(0, MIB, True), (MIB, 7 * MIB, False)]
+        assert sum(r["length"] for r in rows) == 8 * MIB and rows[0]["data"] and not rows[0]["zero"]
+        assert rows[-1]["start"] == MIB and not rows[-1]["data"] and rows[-1]["zero"]
         assert x.check()["allocated_clusters"] == 1 and x.check()["problems"] == []
     with libvm.Disk(ctx, a, "vdi") as x:
         assert x.partitions() == []

@@ -19,10 +19,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "cpu/kvm/sys.h"
 #include "host/thread.h"
 
-enum { ENTRIES = 4, ON_EVENT = 1, ON_TIMER = 2, KERNEL_SIGSET = 8 };
+enum { ENTRIES = 4, KERNEL_SIGSET = 8 };
 
 /* ---- poking, from any thread ---- */
 
@@ -72,18 +73,17 @@ static void ring_close(struct kvm_kick *k)
     k->ring = -1;
 }
 
-/* Have the thread that calls this be interrupted whenever @p fd becomes readable. */
-static int ring_watch(struct kvm_kick *k, int fd, uint64_t what)
+/* Have the thread that calls this be interrupted whenever the event becomes readable. */
+static int ring_watch(struct kvm_kick *k)
 {
     const uint32_t tail = *k->sq_tail, at = tail & *k->sq_mask;
     struct io_uring_sqe *e = (struct io_uring_sqe *)k->sqes + at;
 
     memset(e, 0, sizeof *e);
     e->opcode = IORING_OP_POLL_ADD;
-    e->fd = fd;
+    e->fd = k->event;
     e->poll32_events = POLLIN;
     e->len = IORING_POLL_ADD_MULTI;
-    e->user_data = what;
     k->sq_array[at] = at;
     __atomic_store_n(k->sq_tail, tail + 1, __ATOMIC_RELEASE);
     return syscall(SYS_io_uring_enter, k->ring, 1, 0, 0, NULL, 0) == 1 ? 0 : -errno;
@@ -125,9 +125,7 @@ static int ring_open(struct kvm_kick *k)
     k->ring = ring_setup(&p);
     int err = k->ring >= 0 ? ring_map(k, &p) : k->ring;
     if (err == 0)
-        err = ring_watch(k, k->event, ON_EVENT);
-    if (err == 0)
-        err = ring_watch(k, k->timer, ON_TIMER);
+        err = ring_watch(k);
     if (err != 0)
         ring_close(k);
     return err;
@@ -138,29 +136,56 @@ static void ring_consume(struct kvm_kick *k)
 {
     uint32_t head = *k->cq_head;
     const uint32_t tail = __atomic_load_n(k->cq_tail, __ATOMIC_ACQUIRE);
-    bool renew_event = false, renew_timer = false;
+    bool renew = false;
 
     for (; head != tail; head++) {
         const struct io_uring_cqe *e = (const struct io_uring_cqe *)k->cqes + (head & *k->cq_mask);
-        if (e->flags & IORING_CQE_F_MORE)
-            continue;
-        renew_event |= e->user_data == ON_EVENT;
-        renew_timer |= e->user_data == ON_TIMER;
+        renew |= !(e->flags & IORING_CQE_F_MORE);
     }
     __atomic_store_n(k->cq_head, head, __ATOMIC_RELEASE);
     vm__notify_clear(k->event);
-    vm__notify_clear(k->timer);
-    if (renew_event)
-        (void)ring_watch(k, k->event, ON_EVENT);
-    if (renew_timer)
-        (void)ring_watch(k, k->timer, ON_TIMER);
+    if (renew)
+        (void)ring_watch(k);
 }
 
-static void ring_after(struct kvm_kick *k, uint64_t ns)
+/* ---- a bound in time, with io_uring ---- */
+
+/* A timer that the ring itself watches could expire just before KVM_RUN is entered, and would be
+ * lost; so a thread waits for it, and pokes as everybody does. */
+static void *wait_for_timer(void *arg)
+{
+    struct kvm_kick *k = arg;
+    uint64_t times;
+
+    while (read(k->timer, &times, sizeof times) == sizeof times && !atomic_load(&k->quit)) {
+        atomic_store(&k->expired, true);
+        poke(&k->kick);
+    }
+    return NULL;
+}
+
+static void set_timer(const struct kvm_kick *k, uint64_t ns)
 {
     const struct itimerspec t = { .it_value = { .tv_sec = (time_t)(ns / 1000000000u),
                                                 .tv_nsec = (long)(ns % 1000000000u) } };
     (void)timerfd_settime(k->timer, 0, &t, NULL);
+}
+
+static void thread_after(struct kvm_kick *k, uint64_t ns)
+{
+    if (!k->has_waiter && ns != 0)
+        k->has_waiter = vm__thread_start(&k->waiter, wait_for_timer, k, "vm-kvm-timer") == VM_OK;
+    set_timer(k, ns);
+}
+
+static void stop_waiter(struct kvm_kick *k)
+{
+    if (!k->has_waiter)
+        return;
+    atomic_store(&k->quit, true);
+    set_timer(k, 1);
+    pthread_join(k->waiter, NULL);
+    k->has_waiter = false;
 }
 
 /* ---- a signal ---- */
@@ -233,12 +258,13 @@ int vm__kvm_kick_init(struct kvm_kick *k, int signal, bool has_now, uint8_t *now
     if (signal != 0)
         return 0;
     k->event = vm__notify_new();
-    k->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    k->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     return k->event >= 0 && k->timer >= 0 ? 0 : -EMFILE;
 }
 
 void vm__kvm_kick_fini(struct kvm_kick *k)
 {
+    stop_waiter(k);
     ring_close(k);
     if (k->has_alarm)
         timer_delete(k->alarm);
@@ -287,7 +313,7 @@ void vm__kvm_kick_end(struct kvm_kick *k)
 void vm__kvm_kick_after(struct kvm_kick *k, uint64_t ns)
 {
     if (k->signal == 0)
-        ring_after(k, ns);
+        thread_after(k, ns);
     else
         signal_after(k, ns);
 }

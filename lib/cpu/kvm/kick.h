@@ -6,9 +6,10 @@
  * `immediate_exit` makes the next KVM_RUN come back at once, but not the one under way; for that
  * something has to look like a signal to the kernel. Two ways, both without a signal handler:
  *
- *   - an io_uring of the thread's own that watches an eventfd and a timerfd. A completion is task
- *     work, and task work interrupts KVM_RUN as a signal does (EINTR), but nothing is delivered to
- *     anybody: no signal of the embedder's is taken;
+ *   - an io_uring of the thread's own that watches an eventfd. A completion is task work, and task
+ *     work interrupts KVM_RUN as a signal does (EINTR), but nothing is delivered to anybody: no
+ *     signal of the embedder's is taken. Whoever pokes sets `immediate_exit` first, so that one
+ *     that comes before KVM_RUN was entered is not lost;
  *   - a signal that the embedder offers (key "kvm.signal"). It stays blocked in the thread and is
  *     let through by KVM_SET_SIGNAL_MASK inside KVM_RUN only, so it is never delivered either: it
  *     stays pending and is taken back with sigtimedwait(). Nobody's handler runs.
@@ -43,6 +44,10 @@ struct kvm_kick {
     size_t sqes_size;
     uint32_t *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_tail, *cq_mask;
     void *cqes;
+    pthread_t waiter; /**< pokes when the timer expires */
+    bool has_waiter;
+    _Atomic bool quit;
+    _Atomic bool expired; /**< the timer has, and nobody has taken note */
     /* signal */
     _Atomic pid_t tid;
     timer_t alarm;

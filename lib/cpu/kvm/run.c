@@ -168,7 +168,7 @@ static bool may_run(struct vcpu *c)
     if (kick->has_now)
         atomic_store(kick->now, 0);
     atomic_store(&kick->running, 1);
-    if (atomic_load(&c->req) == 0)
+    if (atomic_load(&c->req) == 0 && !atomic_exchange(&kick->expired, false))
         return true;
     atomic_store(&kick->running, 0);
     return false;
